@@ -1,0 +1,12 @@
+//! An agent that answers with a bare message: no task, nothing stored, the fastest way to answer.
+
+use kennel::prelude::*;
+
+/// Greets whoever writes, by the name in the message.
+#[kennel::agent(reply = message, examples = ["Ada"], tags = ["example"], typical_ms = 1)]
+fn hello(task: Task) -> Result<Outcome> {
+    match task.text().trim() {
+        "" => reply("Hello, stranger."),
+        name => reply(format!("Hello, {name}.")),
+    }
+}

@@ -1,0 +1,253 @@
+//! Requests to other services, under the operator's rules: each must be asked for in the card (`http = ["GET https://.."]`).
+//!
+//! ```
+//! use kennel::prelude::*;
+//!
+//! /// Says how many people are in space.
+//! #[kennel::agent(http = [("GET https://api.example.com/people", "To count them.")])]
+//! fn space(task: Task) -> Result<Outcome> {
+//!     let people: Vec<String> = task.get("https://api.example.com/people").fetch()?.ok()?.json()?;
+//!     task.publish("people", format!("{} people: {}", people.len(), people.join(", ")))?;
+//!     done()
+//! }
+//! ```
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::kennel::agent::http as host;
+pub use crate::bindings::kennel::agent::http::{AfterCrash, Header, Piece, Response, ResponseHead};
+use crate::error::{Error, ErrorKind, Result, fail};
+use crate::time::{to_ms, to_ms_option};
+use crate::wait::Pending;
+
+/// A request that is not sent yet, from [`Task::get`](crate::Task::get), [`Task::post`](crate::Task::post) or
+/// [`Task::request`](crate::Task::request).
+#[derive(Debug)]
+#[must_use = "a request is sent by fetch, start or open"]
+pub struct Request {
+    raw: host::Request,
+}
+
+impl Request {
+    pub(crate) fn new(method: String, url: String) -> Self {
+        let raw = host::Request {
+            method,
+            url,
+            headers: Vec::new(),
+            body: None,
+            credential: None,
+            timeout: None,
+            redirects: None,
+            after_crash: AfterCrash::ByMethod,
+        };
+        Self { raw }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.raw.headers.push(Header { name: name.into(), value: value.into() });
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.raw.body = Some(bytes.into());
+        self
+    }
+
+    /// Sets the body to a value as JSON, and its content type.
+    pub fn json(self, value: impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(&value)?;
+        Ok(self.header("Content-Type", "application/json").body(body))
+    }
+
+    /// Lets the host put a credential into the request, by its name. The agent never sees its value.
+    pub fn credential(mut self, name: impl Into<String>) -> Self {
+        self.raw.credential = Some(name.into());
+        self
+    }
+
+    /// How long the whole exchange may take: 60 s without it, 120 s at most.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.raw.timeout = Some(to_ms(time));
+        self
+    }
+
+    /// How many redirects to follow: 5 without it. With 0 the redirect itself is the response.
+    pub fn redirects(mut self, count: u8) -> Self {
+        self.raw.redirects = Some(count);
+        self
+    }
+
+    /// Whether the host may send the request again if it stopped before it had recorded the answer.
+    pub fn after_crash(mut self, choice: AfterCrash) -> Self {
+        self.raw.after_crash = choice;
+        self
+    }
+
+    /// Sends the request and waits for the response. Any status is a response; see [`Response::ok`]. **Parks.**
+    pub fn fetch(self) -> Result<Response> {
+        host::fetch(&self.raw)
+    }
+
+    /// Sends the request and returns at once, so that several run side by side.
+    pub fn start(self) -> Result<Exchange> {
+        Ok(Exchange { id: host::start(&self.raw)? })
+    }
+
+    /// Sends a request whose response is read in pieces, as model tokens and large files are.
+    pub fn open(self) -> Result<Stream> {
+        Ok(Stream { id: host::open(&self.raw)? })
+    }
+}
+
+impl Response {
+    /// The response if its status is 200 to 299, or else an error with the code `http.status`, retryable where another try helps.
+    pub fn ok(self) -> Result<Self> {
+        match self.status {
+            200..=299 => Ok(self),
+            status => Err(refused(status)),
+        }
+    }
+
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+    }
+
+    /// The body as text; bytes that are no UTF-8 become U+FFFD.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as a value.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| fail("http.body", format!("The service answered with other data than expected: {error}.")))
+    }
+}
+
+/// A request under way, whose response comes whole.
+#[derive(Debug)]
+#[must_use = "the response comes by take"]
+pub struct Exchange {
+    id: u32,
+}
+
+impl Exchange {
+    /// A request that this task started before its last checkpoint.
+    pub fn again(pending: u32) -> Self {
+        Self { id: pending }
+    }
+
+    /// Waits for the response. **Parks.**
+    pub fn take(self) -> Result<Response> {
+        host::take(self.id)
+    }
+
+    /// Ends an exchange that is not needed any more.
+    pub fn abort(self) -> Result<()> {
+        host::abort(self.id)
+    }
+}
+
+impl Pending for Exchange {
+    fn pending(&self) -> u32 {
+        self.id
+    }
+}
+
+/// A request under way, whose response comes in pieces. It is ready when the next call has something to give.
+#[derive(Debug)]
+#[must_use = "the response comes by head and read"]
+pub struct Stream {
+    id: u32,
+}
+
+impl Stream {
+    /// A stream that this task opened before its last checkpoint.
+    pub fn again(pending: u32) -> Self {
+        Self { id: pending }
+    }
+
+    /// Waits for the beginning of the response. Once, and before the first read. **Parks.**
+    pub fn head(&mut self) -> Result<ResponseHead> {
+        host::head(self.id)
+    }
+
+    /// Waits for the next piece. **Parks.**
+    pub fn read(&mut self) -> Result<Piece> {
+        loop {
+            if let Some(piece) = host::read(self.id, None)? {
+                return Ok(piece);
+            }
+        }
+    }
+
+    /// Waits for the next piece, at most this long; none if the time is up. **Parks.**
+    pub fn read_within(&mut self, time: Duration) -> Result<Option<Piece>> {
+        host::read(self.id, to_ms_option(time))
+    }
+
+    /// Ends an exchange that is not needed any more.
+    pub fn abort(self) -> Result<()> {
+        host::abort(self.id)
+    }
+}
+
+impl Pending for Stream {
+    fn pending(&self) -> u32 {
+        self.id
+    }
+}
+
+/// Whether a status promises that another try may help is RFC 9110 and RFC 6585: too many requests, and trouble between servers.
+fn refused(status: u16) -> Error {
+    let message = format!("The service answered with status {status}.");
+    match status {
+        429 | 502..=504 => Error::new(ErrorKind::Unavailable, "http.status", message).retryable(),
+        _ => fail("http.status", message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::seconds;
+
+    fn response(status: u16, body: &str) -> Response {
+        let headers = vec![Header { name: "content-type".into(), value: "text/plain".into() }];
+        Response { status, headers, body: body.into(), url: "https://example.com".into() }
+    }
+
+    #[test]
+    fn a_request_collects_what_to_send() {
+        let request = Request::new("POST".into(), "https://example.com".into())
+            .header("Accept", "text/plain")
+            .json([1])
+            .unwrap()
+            .credential("example")
+            .timeout(seconds(10))
+            .redirects(0);
+        assert_eq!(request.raw.body.as_deref(), Some(&b"[1]"[..]));
+        assert_eq!(request.raw.headers.last().unwrap().value, "application/json");
+        assert_eq!((request.raw.timeout, request.raw.redirects), (Some(10_000.0), Some(0)));
+    }
+
+    #[test]
+    fn a_response_is_read_as_text_or_as_a_value() {
+        let response = response(200, "[1,2]").ok().unwrap();
+        assert_eq!((response.text().as_str(), response.header("Content-Type")), ("[1,2]", Some("text/plain")));
+        assert_eq!(response.json::<Vec<u8>>(), Ok(vec![1, 2]));
+        assert_eq!(response.json::<u8>().unwrap_err().code, "http.body");
+    }
+
+    #[test]
+    fn only_some_statuses_promise_that_another_try_helps() {
+        let again = |status| response(status, "").ok().unwrap_err().retryable;
+        assert_eq!([404, 429, 500, 503].map(again), [false, true, false, true]);
+    }
+}

@@ -1,0 +1,89 @@
+//! Agents for Kennel in Rust: one function with one attribute is a whole A2A agent.
+//!
+//! ```
+//! use kennel::prelude::*;
+//!
+//! /// Gives back what it is sent.
+//! #[kennel::agent(examples = ["hello"])]
+//! fn echo(task: Task) -> Result<Outcome> {
+//!     task.say("working")?;
+//!     task.publish("echo", task.text())?;
+//!     done()
+//! }
+//! ```
+//!
+//! Build it as a `cdylib` for `wasm32-wasip2`; the doc comment becomes the description of the agent card.
+//!
+//! # How an agent runs
+//!
+//! The function runs once for each task, from the first line to the outcome, in a memory of its own. Every method of [`Task`]
+//! that says **parks** may wait for days: Kennel may drop the instance meanwhile, run the function again from its start, and
+//! answer each call from its journal until the point where it stopped. So between such calls depend on nothing but the task and
+//! earlier answers. Time, randomness and the order of hash maps are taken care of; a static that counts runs is not.
+//!
+//! # Errors
+//!
+//! `?` is enough. An error of the host ends the task with its true reason, a wish to cancel ends it CANCELED, and every
+//! `std::error::Error` becomes an [`Error`]. [`fail`] makes your own, [`OrFail`] names what went wrong. The message of an
+//! error may be shown to the client.
+//!
+//! # Where things are
+//!
+//! | For | Look at |
+//! |---|---|
+//! | status, questions, messages, cancel, time | [`Task`], [`ask`] |
+//! | results, whole or in pieces | [`Artifact`], [`OpenArtifact`], [`Part`] |
+//! | other agents | [`peer`] |
+//! | HTTP | [`http`] |
+//! | values that outlive a task | [`kv`] |
+//! | lines for the operator | [`log`] |
+//! | the card and the keys of the attribute | [`agent`](macro@agent), [`card`] |
+
+#![warn(missing_docs)]
+
+#[doc(hidden)]
+pub mod bindings;
+mod entry;
+
+mod task;
+
+pub mod ask;
+pub mod info;
+
+mod artifact;
+pub mod message;
+mod metadata;
+mod outcome;
+mod part;
+mod status;
+
+pub mod card;
+pub mod http;
+pub mod kv;
+pub mod log;
+pub mod peer;
+pub mod wait;
+
+mod error;
+pub mod time;
+
+pub use artifact::{Artifact, Heading, OpenArtifact};
+pub use entry::{Agent, Exported};
+pub use error::{Error, ErrorKind, OrFail, Result, fail};
+pub use kennel_macros::agent;
+pub use message::{Draft, Message, Role};
+pub use outcome::{Outcome, Turn, canceled, checkpoint, done, done_with, refuse, reply};
+pub use part::{Content, Part};
+pub use serde_json::{self, Value, json};
+pub use status::Status;
+pub use task::Task;
+
+/// What almost every agent needs. Import it whole.
+pub mod prelude {
+    pub use crate::error::{Error, ErrorKind, OrFail, Result, fail};
+    pub use crate::log;
+    pub use crate::outcome::{Outcome, canceled, checkpoint, done, done_with, refuse, reply};
+    pub use crate::peer::join;
+    pub use crate::time::{days, hours, milliseconds, minutes, seconds};
+    pub use crate::{Artifact, Content, Draft, Message, Part, Task, Value, json};
+}

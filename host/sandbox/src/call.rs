@@ -1,0 +1,330 @@
+//! The seam between a guest and what carries its work: one [`Call`] for each host function that needs more than
+//! what a run was started with. The journal sits on this seam: a call and its answer are what a row records.
+//!
+//! Never here: wasmtime, WIT types, storage. Called by `host/*.rs` in this crate, implemented by the host's worker.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use kennel_protocol::types::{Artifact, JsonObject, JsonValue, Message, Part, Task};
+use kennel_protocol::{ArtifactId, TaskId, Timestamp};
+
+/// A message as its author knows it: the host adds message id, context, task and role.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// At least one part; checked before the call is made.
+    pub parts: Vec<Part>,
+    /// Keys of A2A extensions.
+    pub metadata: Option<JsonObject>,
+    /// URIs of the A2A extensions that the message uses.
+    pub extensions: Vec<String>,
+    /// Other tasks that give context to the reader.
+    pub reference_task_ids: Vec<String>,
+}
+
+/// How far the work is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// 0 to 100.
+    pub percent: Option<u8>,
+    /// Short name of the current step.
+    pub phase: Option<String>,
+}
+
+/// What is known of an artifact before its parts.
+#[derive(Clone, Debug)]
+pub struct Heading {
+    /// The author's own id; none lets the host make one.
+    pub artifact_id: Option<ArtifactId>,
+    /// Stable name.
+    pub name: Option<String>,
+    /// For people and models.
+    pub description: Option<String>,
+    /// Sent with the first piece.
+    pub metadata: Option<JsonObject>,
+    /// URIs of the A2A extensions that the artifact uses.
+    pub extensions: Vec<String>,
+}
+
+/// What a task needs to be authorized for.
+#[derive(Clone, Debug)]
+pub struct AuthRequest {
+    /// Name of the credential.
+    pub credential: String,
+    /// Scopes in the terms of the other service.
+    pub scopes: Vec<String>,
+    /// Where a person can grant it.
+    pub url: Option<String>,
+    /// How long to wait; none: as long as the operator allows.
+    pub timeout: Option<Duration>,
+}
+
+/// A call of a guest, arguments checked for form, in A2A types.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// `task.history`.
+    History {
+        /// Newest messages wanted.
+        limit: u32,
+    },
+    /// `task.related`.
+    Related {
+        /// The task asked for.
+        task_id: TaskId,
+    },
+    /// `task.related-ids`.
+    RelatedIds {
+        /// Ids wanted at most.
+        limit: u32,
+    },
+    /// `task.update-status`.
+    UpdateStatus {
+        /// Status message.
+        message: Option<Draft>,
+        /// How far the work is.
+        progress: Option<Progress>,
+        /// Metadata of the event.
+        metadata: Option<JsonObject>,
+    },
+    /// `task.require-input`. Parks.
+    RequireInput {
+        /// The question.
+        prompt: Draft,
+        /// JSON Schema that the answer must meet.
+        schema: Option<JsonValue>,
+        /// How long to wait; none: as long as the operator allows.
+        timeout: Option<Duration>,
+    },
+    /// `task.require-auth`. Parks.
+    RequireAuth {
+        /// What is needed and why.
+        prompt: Draft,
+        /// What to grant.
+        request: AuthRequest,
+    },
+    /// `task.next-message`. Parks unless the time-out is zero.
+    NextMessage {
+        /// How long to wait; none: for ever.
+        timeout: Option<Duration>,
+    },
+    /// `task.cancel-requested`.
+    CancelRequested,
+    /// `artifact.publish`. `artifact_id` is empty when the host is to make one.
+    Publish {
+        /// The whole artifact.
+        artifact: Artifact,
+    },
+    /// `artifact.open`.
+    OpenArtifact {
+        /// All but the parts.
+        heading: Heading,
+    },
+    /// `artifact.append`.
+    AppendArtifact {
+        /// An open artifact.
+        artifact_id: ArtifactId,
+        /// At least one.
+        parts: Vec<Part>,
+    },
+    /// `artifact.close`.
+    CloseArtifact {
+        /// An open artifact.
+        artifact_id: ArtifactId,
+        /// May be empty.
+        parts: Vec<Part>,
+    },
+    /// `wait.sleep`. Parks.
+    Sleep {
+        /// From the time of this call.
+        time: Duration,
+    },
+    /// `wait.sleep-until`. Parks.
+    SleepUntil {
+        /// The moment.
+        at: Timestamp,
+    },
+}
+
+/// What came of a prompt.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Somebody answered; with a schema, the value that met it.
+    Reply(Box<Message>, Option<JsonValue>),
+    /// Nobody did in time.
+    TimedOut,
+}
+
+/// What came of a request for authorization.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// The credential may be used by this name.
+    Granted(String),
+    /// The client answered with a message instead.
+    Reply(Box<Message>),
+    /// Nothing came in time.
+    TimedOut,
+}
+
+/// Who asked a task to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelSource {
+    /// CancelTask by a client.
+    Client,
+    /// The parent task.
+    Parent,
+    /// A person with operator rights.
+    Operator,
+    /// The task's lifetime is over.
+    Deadline,
+}
+
+/// A request to stop.
+#[derive(Clone, Debug)]
+pub struct CancelRequest {
+    /// Who asked.
+    pub source: CancelSource,
+    /// In words, if given.
+    pub reason: Option<String>,
+    /// Metadata of the request.
+    pub metadata: Option<JsonObject>,
+    /// When the host ends the task by force.
+    pub force_at: Timestamp,
+}
+
+/// The answer to a [`Call`]. Each variant names the calls it answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// `UpdateStatus`, `AppendArtifact`, `CloseArtifact`, `Sleep`, `SleepUntil`.
+    Done,
+    /// `History`.
+    Messages(Vec<Message>),
+    /// `Related`.
+    Task(Box<Task>),
+    /// `RelatedIds`.
+    TaskIds(Vec<TaskId>),
+    /// `RequireInput`.
+    Input(Input),
+    /// `RequireAuth`.
+    Auth(Auth),
+    /// `NextMessage`.
+    Message(Option<Box<Message>>),
+    /// `CancelRequested`.
+    Cancel(Option<CancelRequest>),
+    /// `Publish`, `OpenArtifact`.
+    ArtifactId(ArtifactId),
+}
+
+/// What the caller of a failed host function can do next. The WIT enum `error-kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Policy forbids it.
+    Denied,
+    /// The task has been asked to stop.
+    Canceled,
+    /// A time limit passed.
+    TimedOut,
+    /// A bound was reached; the code is its name.
+    Limit,
+    /// The other side is not there.
+    Unavailable,
+    /// The arguments break the contract; the code is the field.
+    Invalid,
+    /// There is no such thing.
+    NotFound,
+    /// An outside call may or may not have taken effect.
+    UnknownOutcome,
+    /// Everything else.
+    Failed,
+}
+
+impl ErrorKind {
+    /// The name as it stands in the WIT, for metadata that clients read.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::Denied => "denied",
+            ErrorKind::Canceled => "canceled",
+            ErrorKind::TimedOut => "timed-out",
+            ErrorKind::Limit => "limit",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Invalid => "invalid",
+            ErrorKind::NotFound => "not-found",
+            ErrorKind::UnknownOutcome => "unknown-outcome",
+            ErrorKind::Failed => "failed",
+        }
+    }
+}
+
+/// The one error record of the contract with agents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestError {
+    /// What the caller can do about it.
+    pub kind: ErrorKind,
+    /// Stable short name.
+    pub code: String,
+    /// One sentence for people; may be shown to the client.
+    pub message: String,
+    /// Whether the same thing may succeed later without a change.
+    pub retryable: bool,
+}
+
+impl GuestError {
+    /// An error that will not go away by itself.
+    pub fn new(kind: ErrorKind, code: &str, message: impl Into<String>) -> GuestError {
+        GuestError { kind, code: code.to_owned(), message: message.into(), retryable: false }
+    }
+}
+
+/// Why a call got no answer.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// The guest gets this error and may go on.
+    Guest(GuestError),
+    /// The activation is over (fenced, or the host failed): the instance is dropped without another word.
+    Abandon,
+}
+
+impl From<GuestError> for Refusal {
+    fn from(error: GuestError) -> Refusal {
+        Refusal::Guest(error)
+    }
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Every step.
+    Trace,
+    /// For the author.
+    Debug,
+    /// Normal life.
+    Info,
+    /// Something is odd.
+    Warn,
+    /// Something went wrong.
+    Error,
+}
+
+/// One line for the operator, cut and counted by the sandbox already.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    /// How much it matters.
+    pub level: LogLevel,
+    /// At most 4 KiB.
+    pub message: String,
+    /// Named values.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A future that a trait object can return.
+pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'a>>;
+
+/// What carries a guest's work: the durable activation of the host's worker, or the bare message run.
+pub trait HostCalls: Send + 'static {
+    /// Carries out one call. Dropped in the middle when the guest is stopped: implementations are cancel safe.
+    fn call(&mut self, call: Call) -> CallFuture<'_>;
+    /// Takes one line for the operator.
+    fn log(&mut self, line: LogLine);
+    /// The time that the guest sees: that of the last recorded event.
+    fn now(&self) -> Timestamp;
+}

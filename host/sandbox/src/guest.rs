@@ -1,0 +1,134 @@
+//! The state of one instance on the host's side, and the one way from a host function to [`HostCalls`].
+//!
+//! Never here: rules about values (`convert.rs`) and the functions themselves (`host/*.rs`). Made by `run.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chacha20::ChaCha20Rng;
+use kennel_protocol::Timestamp;
+use wasmtime_wasi::{WasiCtxView, WasiView};
+
+use crate::call::{Answer, Call, GuestError, HostCalls, Refusal};
+use crate::clock::Clock;
+use crate::console::Console;
+use crate::convert::give;
+use crate::limits::Limits;
+use crate::memory::Memory;
+use crate::random::{Stream, generator};
+use crate::run::TaskInfo;
+use crate::wasi::Wasi;
+
+/// Why a host function has no value to return.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The guest gets the error.
+    #[error("{}", .0.message)]
+    Guest(GuestError),
+    /// The run is over; the guest gets nothing.
+    #[error("the host gave the run up")]
+    Abandon,
+    /// The guest broke the contract where no error can be returned; the text is for the operator.
+    #[error("{0}")]
+    Trap(&'static str),
+}
+
+impl From<GuestError> for Failure {
+    fn from(error: GuestError) -> Failure {
+        Failure::Guest(error)
+    }
+}
+
+/// What stays the same during a run.
+pub(crate) struct Facts {
+    /// None while a component is described.
+    pub(crate) info: Option<TaskInfo>,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) limits: Arc<Limits>,
+}
+
+/// The data of a wasmtime store.
+pub(crate) struct Guest {
+    pub(crate) facts: Facts,
+    pub(crate) console: Console,
+    pub(crate) memory: Memory,
+    pub(crate) random: ChaCha20Rng,
+    calls: Box<dyn HostCalls>,
+    clock: Clock,
+    wasi: Wasi,
+    abandoned: bool,
+}
+
+impl Guest {
+    /// State for a fresh instance.
+    pub(crate) fn new(facts: Facts, seed: [u8; 32], calls: Box<dyn HostCalls>) -> Guest {
+        let clock = Clock::default();
+        clock.set(give::since_epoch(calls.now()));
+        let console = Console::new(&facts.limits);
+        let wasi = Wasi::new(&facts.limits, &clock, &console, seed);
+        let memory = Memory::new(facts.limits.memory_bytes_max);
+        let random = generator(seed, Stream::Ambient);
+        Guest { facts, console, memory, random, calls, clock, wasi, abandoned: false }
+    }
+
+    /// Carries one call out, or says why not. Cancel safe: so are implementations of [`HostCalls::call`].
+    pub(crate) async fn call(&mut self, call: Call) -> Result<Answer, Failure> {
+        self.pass_on_lines();
+        let answer = self.calls.call(call).await;
+        self.clock.set(give::since_epoch(self.calls.now()));
+        answer.map_err(|refusal| match refusal {
+            Refusal::Guest(error) => Failure::Guest(error),
+            Refusal::Abandon => self.abandon(),
+        })
+    }
+
+    /// As [`Guest::call`], for calls that answer nothing.
+    pub(crate) async fn call_done(&mut self, call: Call) -> Result<(), Failure> {
+        match self.call(call).await? {
+            Answer::Done => Ok(()),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    /// An answer that does not belong to its call: a fault of the host, so the work must be tried again elsewhere.
+    pub(crate) fn misfit(&mut self, answer: &Answer) -> Failure {
+        tracing::error!(?answer, "the host answered a guest's call with an answer of another call");
+        self.abandon()
+    }
+
+    /// The time of the last recorded event.
+    pub(crate) fn event_time(&self) -> Timestamp {
+        self.calls.now()
+    }
+
+    /// Hands waiting lines to the operator's log. Done before calls, so that lines and events stay in order.
+    pub(crate) fn pass_on_lines(&mut self) {
+        for line in self.console.take() {
+            self.calls.log(line);
+        }
+    }
+
+    /// Whether the host gave the run up.
+    pub(crate) fn abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    /// Ends the state: the last lines go out, the calls go back to who started the run.
+    pub(crate) fn finish(mut self) -> Box<dyn HostCalls> {
+        for line in self.console.finish() {
+            self.calls.log(line);
+        }
+        self.calls
+    }
+
+    fn abandon(&mut self) -> Failure {
+        self.abandoned = true;
+        Failure::Abandon
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.view()
+    }
+}

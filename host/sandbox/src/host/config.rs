@@ -1,0 +1,19 @@
+//! `config`: the operator's settings for this agent.
+
+use crate::bindings::kennel::agent::config::Host;
+use crate::guest::Guest;
+
+impl Host for Guest {
+    fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.facts.settings.get(&name).cloned())
+    }
+
+    fn names(&mut self) -> wasmtime::Result<Vec<String>> {
+        Ok(self.facts.settings.keys().cloned().collect())
+    }
+
+    fn credentials(&mut self) -> wasmtime::Result<Vec<String>> {
+        // Credentials come with policy: until then nothing is granted.
+        Ok(Vec::new())
+    }
+}

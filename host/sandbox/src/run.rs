@@ -1,0 +1,355 @@
+//! One activation: a fresh instance works on one task until it ends, is stopped, or breaks a limit.
+//!
+//! Never here: what becomes of the end; the worker decides. Called by the worker through `Agent::run`.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use kennel_protocol::types::{JsonObject, Message};
+use kennel_protocol::{AgentId, ContextId, PrincipalId, TaskId, TenantId, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use wasmtime::Store;
+
+use crate::bindings::exports::kennel::agent::agent as wit;
+use crate::bindings::{Plugin, PluginPre};
+use crate::call::{Draft, GuestError, HostCalls};
+use crate::convert::{give, take};
+use crate::describe::Denied;
+use crate::guest::{Facts, Guest};
+use crate::limits::Limits;
+use crate::meter::{Halt, Meter};
+use crate::ticker::Beat;
+use crate::trap::{Evidence, Trap};
+
+/// What a run starts from.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// The message that started the task.
+    pub message: Message,
+    /// The bytes of the last checkpoint.
+    pub checkpoint: Option<Bytes>,
+    /// 1 for the first run; one more after each checkpoint.
+    pub generation: u32,
+}
+
+/// What is fixed for the whole task: the answer of `task.info`.
+#[derive(Clone, Debug)]
+pub struct TaskInfo {
+    /// Reserved from the start.
+    pub task_id: TaskId,
+    /// Shared by all tasks of the conversation.
+    pub context_id: ContextId,
+    /// The name under which the agent is served.
+    pub agent: AgentId,
+    /// Whose data this is.
+    pub tenant: TenantId,
+    /// A stable name of the caller within its tenant.
+    pub caller: PrincipalId,
+    /// The task that sent the first message, if it runs on this host.
+    pub parent_task_id: Option<TaskId>,
+    /// Media types the client takes; empty: any.
+    pub accepted_output_modes: Vec<String>,
+    /// URIs of the A2A extensions that are active.
+    pub extensions: Vec<String>,
+    /// Metadata of the first send request.
+    pub request_metadata: Option<JsonObject>,
+    /// When the first message was accepted.
+    pub created: Timestamp,
+    /// When the host ends the task at the latest.
+    pub expires: Timestamp,
+}
+
+/// All that an activation needs.
+pub struct Run {
+    /// What it starts from.
+    pub turn: Turn,
+    /// What is fixed for the task.
+    pub info: TaskInfo,
+    /// The operator's settings for the agent.
+    pub settings: BTreeMap<String, String>,
+    /// Secret to the task and stored with it: all randomness of the guest comes from it.
+    pub seed: [u8; 32],
+    /// What this activation may use.
+    pub limits: Limits,
+    /// What carries its work.
+    pub calls: Box<dyn HostCalls>,
+}
+
+/// How a run ended when it ended well.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// COMPLETED, with a last status message.
+    Completed(Option<Draft>),
+    /// REJECTED, with the reason.
+    Rejected(Draft),
+    /// CANCELED by the agent itself.
+    Canceled(Option<Draft>),
+    /// A bare message and no task.
+    Reply(Draft),
+    /// Not an end: the next generation starts from these bytes.
+    Checkpoint(Bytes),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// `run` returned an outcome.
+    Outcome(Outcome),
+    /// `run` returned an error.
+    Error(GuestError),
+    /// The guest was ended by force because of what it did.
+    Trap(Trap),
+    /// [`Control::stop`] was called.
+    Stopped,
+    /// A call was answered by [`crate::call::Refusal::Abandon`], or the host itself failed: the work must be tried again.
+    Abandoned,
+}
+
+/// A run that is over, its instance gone.
+pub struct Finished {
+    /// How it ended.
+    pub end: End,
+    /// Thread CPU time of the guest and of the host functions it called, waits left out.
+    pub cpu: Duration,
+    /// The most bytes of memory it had.
+    pub memory_peak_bytes: usize,
+    /// What the run was started with.
+    pub calls: Box<dyn HostCalls>,
+}
+
+/// A run under way. Dropping it stops the run.
+pub struct Running {
+    control: Control,
+    task: JoinHandle<Finished>,
+}
+
+/// Stops a run and tells how much CPU time it used. Clones control the same run.
+#[derive(Clone)]
+pub struct Control {
+    meter: Arc<Meter>,
+    beat: Beat,
+}
+
+/// What a run takes of its host.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) beat: Beat,
+    /// One permit for each instance that may live.
+    pub(crate) instances: Arc<Semaphore>,
+}
+
+impl Control {
+    /// Ends the run soon: a waiting guest at once, a computing one when it yields, which this call hastens.
+    /// Does nothing to a run that is over.
+    pub fn stop(&self) {
+        self.meter.stop();
+        self.beat.kick();
+    }
+
+    /// Thread CPU time used so far.
+    pub fn cpu(&self) -> Duration {
+        self.meter.cpu()
+    }
+}
+
+impl Running {
+    /// What stops the run from elsewhere.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Waits for the end. Cancel safe in so far as dropping the future stops the run.
+    pub async fn finish(mut self) -> Finished {
+        match (&mut self.task).await {
+            Ok(finished) => finished,
+            // A panic of ours, not of a guest or a host call: those were caught. The caller fails as if it were its own.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The guest threads are gone, because the process ends.
+                Err(_) => Finished {
+                    end: End::Abandoned,
+                    cpu: self.control.cpu(),
+                    memory_peak_bytes: 0,
+                    calls: Box::new(Denied),
+                },
+            },
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.task.is_finished() {
+            self.control.stop();
+        }
+    }
+}
+
+/// Starts a run on the guest threads. `keep` lives as long as the run does.
+pub(crate) fn start<K: Send + 'static>(
+    guests: &tokio::runtime::Handle,
+    place: Place,
+    plugin: PluginPre<Guest>,
+    run: Run,
+    keep: K,
+) -> Running {
+    let meter = Arc::new(Meter::default());
+    let control = Control { meter: Arc::clone(&meter), beat: place.beat.clone() };
+    let task = guests.spawn(async move {
+        let finished = activate(&place, &plugin, run, &meter).await;
+        drop(keep);
+        finished
+    });
+    Running { control, task }
+}
+
+async fn activate(place: &Place, plugin: &PluginPre<Guest>, run: Run, meter: &Meter) -> Finished {
+    let limits = Arc::new(run.limits);
+    let facts = Facts { info: Some(run.info), settings: run.settings, limits: Arc::clone(&limits) };
+    let guest = Guest::new(facts, run.seed, run.calls);
+    let turn = give::turn(run.turn);
+    let mut instance = Instance::new(place, plugin, guest);
+    let called = instance.drive(meter, limits.cpu_live_max, Entry::Run(&turn)).await;
+    let end = match called {
+        Ok(Value::Run(Ok(outcome))) => match take::outcome(outcome, &limits) {
+            Ok(outcome) => End::Outcome(outcome),
+            Err(error) => End::Trap(Trap::invalid_outcome(&error, &limits)),
+        },
+        Ok(Value::Run(Err(error))) => End::Error(take::error(&error, &limits)),
+        Ok(Value::Card(_)) => End::Abandoned,
+        Err(cut) => cut.into_end(&limits),
+    };
+    let (calls, memory_peak_bytes) = instance.finish();
+    Finished { end, cpu: meter.cpu(), memory_peak_bytes, calls }
+}
+
+/// Which export to call.
+#[derive(Clone, Copy)]
+pub(crate) enum Entry<'a> {
+    Run(&'a wit::Turn),
+    Describe,
+}
+
+/// What an export returned.
+pub(crate) enum Value {
+    Run(Result<wit::Outcome, crate::bindings::kennel::agent::types::Error>),
+    Card(Box<crate::bindings::exports::kennel::agent::card::Card>),
+}
+
+/// Why an export did not return.
+pub(crate) enum Cut {
+    Trap(Trap),
+    Cpu,
+    Stopped,
+    Abandoned,
+}
+
+impl Cut {
+    fn into_end(self, limits: &Limits) -> End {
+        match self {
+            Cut::Trap(trap) => End::Trap(trap),
+            Cut::Cpu => End::Trap(Trap::cpu(limits)),
+            Cut::Stopped => End::Stopped,
+            Cut::Abandoned => End::Abandoned,
+        }
+    }
+}
+
+/// A store with at most one instance in it, used for one call.
+pub(crate) struct Instance<'a> {
+    // Field order is drop order: the permit must outlive the instance, whose slot it stands for.
+    store: Store<Guest>,
+    place: &'a Place,
+    plugin: &'a PluginPre<Guest>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// An error of the guest, and whether it got as far as running code of its own.
+struct Broken {
+    error: wasmtime::Error,
+    instantiated: bool,
+}
+
+impl<'a> Instance<'a> {
+    pub(crate) fn new(place: &'a Place, plugin: &'a PluginPre<Guest>, guest: Guest) -> Instance<'a> {
+        let call_bytes_max = guest.facts.limits.call_bytes_max;
+        let resources_max = guest.facts.limits.resources_max;
+        let mut store = Store::new(plugin.engine(), guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(call_bytes_max);
+        store.set_max_component_handles(resources_max);
+        // Yield at the next tick and at each one after it.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        Instance { store, place, plugin, permit: None }
+    }
+
+    /// Makes the instance and calls the export. Whatever cuts it short, the call's future is dropped when this returns,
+    /// and with it everything the guest was in the middle of.
+    pub(crate) async fn drive(&mut self, meter: &Meter, cpu_max: Duration, entry: Entry<'_>) -> Result<Value, Cut> {
+        let live = self.place.beat.live();
+        // The future of a guest with its host calls is large, and a panic in a host function must end this run only.
+        let call = AssertUnwindSafe(Box::pin(self.call(entry))).catch_unwind();
+        let called = meter.run(call, cpu_max).await;
+        drop(live);
+        match called {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(broken))) => Err(self.judge(&broken)),
+            Ok(Err(_panic)) => {
+                tracing::error!("a host function panicked, the run is given up");
+                Err(Cut::Abandoned)
+            }
+            Err(Halt::Stopped) => Err(Cut::Stopped),
+            Err(Halt::Cpu) => Err(Cut::Cpu),
+        }
+    }
+
+    /// Ends the store and with it the instance; returns the calls and the most bytes of memory.
+    pub(crate) fn finish(self) -> (Box<dyn HostCalls>, usize) {
+        let guest = self.store.into_data();
+        let peak = guest.memory.peak();
+        (guest.finish(), peak)
+    }
+
+    async fn call(&mut self, entry: Entry<'_>) -> Result<Value, Broken> {
+        // Closed only when the process ends; then the run goes on without a permit and is dropped with its thread.
+        self.permit = Arc::clone(&self.place.instances).acquire_owned().await.ok();
+        let plugin = self.plugin.instantiate_async(&mut self.store).await;
+        let plugin = plugin.map_err(|error| Broken { error, instantiated: false })?;
+        self.enter(&plugin, entry).await.map_err(|error| Broken { error, instantiated: true })
+    }
+
+    async fn enter(&mut self, plugin: &Plugin, entry: Entry<'_>) -> wasmtime::Result<Value> {
+        match entry {
+            Entry::Run(turn) => {
+                let returned = plugin.kennel_agent_agent().call_run(&mut self.store, turn).await?;
+                Ok(Value::Run(returned))
+            }
+            Entry::Describe => {
+                let card = plugin.kennel_agent_card().call_describe(&mut self.store).await?;
+                Ok(Value::Card(Box::new(card)))
+            }
+        }
+    }
+
+    fn judge(&self, broken: &Broken) -> Cut {
+        let guest = self.store.data();
+        if guest.abandoned() {
+            return Cut::Abandoned;
+        }
+        let memory_refused = guest.memory.refused();
+        // An instance that could not even be made, by no fault of the guest: no slot, or no memory of the machine.
+        if !broken.instantiated && !memory_refused && broken.error.downcast_ref::<wasmtime::Trap>().is_none() {
+            tracing::error!(error = %format!("{:#}", broken.error), "cannot make an instance, the run is given up");
+            return Cut::Abandoned;
+        }
+        let last_words = guest.console.last_words();
+        let evidence = Evidence { memory_refused, last_words: &last_words, limits: &guest.facts.limits };
+        Cut::Trap(Trap::judge(&broken.error, &evidence))
+    }
+}

@@ -1,0 +1,92 @@
+//! The accept of new tasks: task, event 1, inbox 0 and run of each, in the transaction that makes them exist.
+
+use kennel_protocol::types::TaskState;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::blob::{self, BlobUse};
+use crate::rows::{NewTask, Start};
+use crate::sql::{SetStatement, inbox_kind, run_state, state_number};
+
+const TASK: SetStatement = SetStatement {
+    head: "INSERT INTO task (tenant, id, owner, context, agent, digest, state, status_ms, created_ms, expires_ms, \
+           rev, ver, epoch, open, commit_id, request) VALUES ",
+    columns: 16,
+    tail: "",
+};
+
+const EVENT: SetStatement =
+    SetStatement { head: "INSERT INTO event (tenant, task, seq, stop, blobs, body) VALUES ", columns: 6, tail: "" };
+
+const INBOX: SetStatement = SetStatement {
+    head: "INSERT INTO inbox (tenant, task, n, kind, at_seq, taken_seq, message_id, hash, blobs, body) VALUES ",
+    columns: 10,
+    tail: "",
+};
+
+const RUN: SetStatement = SetStatement {
+    head: "INSERT INTO run (tenant, task, agent, state, priority, due_ms, host, attempts) VALUES ",
+    columns: 8,
+    tail: "",
+};
+
+/// Inserts all of them.
+pub(crate) async fn create(connection: &mut SqliteConnection, creates: &[(&NewTask, i64)]) -> Result<(), sqlx::Error> {
+    TASK.run(connection, creates, |query, (new, commit_id)| {
+        let created = new.created.millis();
+        query
+            .bind(new.key.tenant.as_str())
+            .bind(new.key.task.as_str())
+            .bind(new.owner.as_str())
+            .bind(new.context.as_str())
+            .bind(new.agent.as_str())
+            .bind(new.digest.as_bytes().as_slice())
+            .bind(state_number(TaskState::Submitted))
+            .bind(created)
+            .bind(created)
+            .bind(new.expires.millis())
+            .bind(1_i64)
+            .bind(1_i64)
+            .bind(epoch(new.start))
+            .bind(0_i64)
+            .bind(*commit_id)
+            .bind(new.request.as_ref())
+    })
+    .await?;
+    EVENT
+        .run(connection, creates, |query, (new, _)| {
+            let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str());
+            query.bind(1_i64).bind(0_i64).bind(0_i64).bind(new.event.as_ref())
+        })
+        .await?;
+    INBOX
+        .run(connection, creates, |query, (new, _)| {
+            let stored = &new.message.stored;
+            let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str());
+            let query = query.bind(0_i64).bind(inbox_kind::MESSAGE).bind(1_i64).bind(1_i64);
+            let query = query.bind(new.message.message_id.as_str()).bind(new.message.hash.as_slice());
+            query.bind(i64::from(stored.blobs)).bind(stored.body.as_ref())
+        })
+        .await?;
+    RUN.run(connection, creates, |query, (new, _)| {
+        let leased = new.start == Start::Leased;
+        let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str()).bind(new.agent.as_str());
+        let query = query.bind(if leased { run_state::LEASED } else { run_state::READY }).bind(0_i64);
+        query
+            .bind((!leased).then_some(new.created.millis()))
+            .bind(leased.then_some(crate::HOST))
+            .bind(i64::from(leased))
+    })
+    .await?;
+    let uses: Vec<BlobUse<'_>> = creates
+        .iter()
+        .flat_map(|(new, _)| new.message.stored.digests.iter().map(|digest| BlobUse::of_task(&new.key, digest)))
+        .collect();
+    blob::count(connection, &uses).await
+}
+
+fn epoch(start: Start) -> i64 {
+    match start {
+        Start::Leased => 1,
+        Start::Ready => 0,
+    }
+}

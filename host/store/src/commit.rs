@@ -1,0 +1,207 @@
+//! The one write path of a claim holder: guard, events, body, inbox, run.
+//!
+//! The guard is the first statement: only where epoch and ver are as the writer believes does anything else happen.
+//! A commit updates rows of its own task only.
+
+use std::collections::HashSet;
+
+use kennel_protocol::{Epoch, Seq, Ver};
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::blob::{self, BlobUse};
+use crate::rows::{Committed, Position, RunChange, Stored};
+use crate::sql::{SetStatement, int, run_state, state_number, uint};
+use crate::wake::TaskKey;
+use crate::writer::CommitOp;
+
+const GUARD: SetStatement = SetStatement {
+    head: "WITH v (tenant, id, epoch, ver, state, status_ms, rev, open, commit_id) AS (VALUES ",
+    columns: 9,
+    tail: ") UPDATE task SET state = v.state, status_ms = v.status_ms, rev = v.rev, ver = task.ver + 1, open = v.open, \
+           commit_id = v.commit_id FROM v WHERE task.tenant = v.tenant AND task.id = v.id AND task.epoch = v.epoch \
+           AND task.ver = v.ver RETURNING commit_id",
+};
+
+const EVENT: SetStatement =
+    SetStatement { head: "INSERT INTO event (tenant, task, seq, stop, blobs, body) VALUES ", columns: 6, tail: "" };
+
+const BODY: SetStatement = SetStatement {
+    head: "INSERT INTO body (tenant, task, seq, blobs, body) VALUES ",
+    columns: 5,
+    tail: " ON CONFLICT (tenant, task) DO UPDATE SET seq = excluded.seq, blobs = excluded.blobs, body = excluded.body",
+};
+
+const TAKEN: SetStatement = SetStatement {
+    head: "WITH v (tenant, task, n, seq) AS (VALUES ",
+    columns: 4,
+    tail: ") UPDATE inbox SET taken_seq = v.seq FROM v \
+           WHERE inbox.tenant = v.tenant AND inbox.task = v.task AND inbox.n = v.n",
+};
+
+const FINISH: SetStatement =
+    SetStatement { head: "DELETE FROM run WHERE (tenant, task) IN (VALUES ", columns: 2, tail: ")" };
+
+/// A commit with what the statements need at hand.
+struct Planned<'a> {
+    op: &'a CommitOp,
+    commit_id: i64,
+    /// The rev after it.
+    rev: u64,
+}
+
+impl Planned<'_> {
+    fn key(&self) -> &TaskKey {
+        &self.op.claim.key
+    }
+
+    fn applied(&self) -> Committed {
+        let ver = Ver::new(self.op.commit.at.ver.get() + 1);
+        Committed::Applied(Position { ver, rev: Seq::new(self.rev) })
+    }
+}
+
+/// Applies the commits whose guard holds; one outcome each, in order.
+pub(crate) async fn commit(
+    connection: &mut SqliteConnection,
+    commits: &[(&CommitOp, i64)],
+) -> Result<Vec<Committed>, sqlx::Error> {
+    let planned: Vec<Planned<'_>> = commits
+        .iter()
+        .map(|(op, commit_id)| Planned {
+            op,
+            commit_id: *commit_id,
+            rev: op.commit.at.rev.get() + op.commit.events.len() as u64,
+        })
+        .collect();
+    let held = guard(connection, &planned).await?;
+    let applied: Vec<&Planned<'_>> = planned.iter().filter(|plan| held.contains(&plan.commit_id)).collect();
+    write_log(connection, &applied).await?;
+    write_run(connection, &applied).await?;
+    let mut outcomes = Vec::with_capacity(planned.len());
+    for plan in &planned {
+        outcomes.push(if held.contains(&plan.commit_id) { plan.applied() } else { why_not(connection, plan).await? });
+    }
+    Ok(outcomes)
+}
+
+/// Moves the task rows whose guard holds and returns the commit ids of those.
+async fn guard(connection: &mut SqliteConnection, planned: &[Planned<'_>]) -> Result<HashSet<i64>, sqlx::Error> {
+    let rows = GUARD
+        .run(connection, planned, |query, plan| {
+            let commit = &plan.op.commit;
+            query
+                .bind(plan.key().tenant.as_str())
+                .bind(plan.key().task.as_str())
+                .bind(int(plan.op.claim.epoch.get()))
+                .bind(int(commit.at.ver.get()))
+                .bind(state_number(commit.state))
+                .bind(commit.status_at.millis())
+                .bind(int(plan.rev))
+                .bind(i64::from(commit.open))
+                .bind(plan.commit_id)
+        })
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Events, folded bodies, what the agent has taken, and the blobs that the events name.
+async fn write_log(connection: &mut SqliteConnection, applied: &[&Planned<'_>]) -> Result<(), sqlx::Error> {
+    let events: Vec<_> = applied
+        .iter()
+        .flat_map(|plan| {
+            let first = plan.op.commit.at.rev.get() + 1;
+            plan.op.commit.events.iter().zip(first..).map(|(event, seq)| (plan.key(), seq, event))
+        })
+        .collect();
+    EVENT
+        .run(connection, &events, |query, (key, seq, event)| {
+            let query = query.bind(key.tenant.as_str()).bind(key.task.as_str()).bind(int(*seq));
+            query
+                .bind(event.stop.map_or(0, state_number))
+                .bind(i64::from(event.stored.blobs))
+                .bind(event.stored.body.as_ref())
+        })
+        .await?;
+    let bodies: Vec<(&Planned<'_>, &Stored)> =
+        applied.iter().filter_map(|plan| plan.op.commit.body.as_ref().map(|body| (*plan, body))).collect();
+    BODY.run(connection, &bodies, |query, (plan, body)| {
+        let query = query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str()).bind(int(plan.rev));
+        query.bind(i64::from(body.blobs)).bind(body.body.as_ref())
+    })
+    .await?;
+    let taken: Vec<(&Planned<'_>, u32)> =
+        applied.iter().flat_map(|plan| plan.op.commit.taken.iter().map(|n| (*plan, *n))).collect();
+    TAKEN
+        .run(connection, &taken, |query, (plan, n)| {
+            let query = query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str());
+            query.bind(i64::from(*n)).bind(int(plan.rev))
+        })
+        .await?;
+    let uses: Vec<BlobUse<'_>> = events
+        .iter()
+        .flat_map(|(key, _, event)| event.stored.digests.iter().map(|digest| BlobUse::of_task(key, digest)))
+        .collect();
+    blob::count(connection, &uses).await
+}
+
+async fn write_run(connection: &mut SqliteConnection, applied: &[&Planned<'_>]) -> Result<(), sqlx::Error> {
+    let finished: Vec<&Planned<'_>> =
+        applied.iter().filter(|plan| plan.op.commit.run == RunChange::Finish).copied().collect();
+    FINISH
+        .run(connection, &finished, |query, plan| query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str()))
+        .await?;
+    for plan in applied {
+        if let RunChange::Release { due } = plan.op.commit.run {
+            release(connection, plan, due.map(|due| due.millis())).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ready if an untaken message or cancel or a due timer is there, else parked: decided here, inside the transaction, because a
+/// message that came between the decision and the commit would wake nobody.
+async fn release(
+    connection: &mut SqliteConnection,
+    plan: &Planned<'_>,
+    due_ms: Option<i64>,
+) -> Result<(), sqlx::Error> {
+    let key = plan.key();
+    let now = plan.op.now.millis();
+    let waiting = sqlx::query("SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND taken_seq IS NULL LIMIT 1")
+        .bind(key.tenant.as_str())
+        .bind(key.task.as_str())
+        .fetch_optional(&mut *connection)
+        .await?
+        .is_some();
+    let (state, due_ms) = if waiting || due_ms.is_some_and(|due| due <= now) {
+        (run_state::READY, Some(now))
+    } else {
+        (run_state::PARKED, due_ms)
+    };
+    sqlx::query("UPDATE run SET state = ?, due_ms = ?, host = NULL, attempts = 0 WHERE tenant = ? AND task = ?")
+        .bind(state)
+        .bind(due_ms)
+        .bind(key.tenant.as_str())
+        .bind(key.task.as_str())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Why the guard did not hold.
+async fn why_not(connection: &mut SqliteConnection, plan: &Planned<'_>) -> Result<Committed, sqlx::Error> {
+    let row = sqlx::query("SELECT epoch, commit_id FROM task WHERE tenant = ? AND id = ?")
+        .bind(plan.key().tenant.as_str())
+        .bind(plan.key().task.as_str())
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(Committed::Fenced) };
+    let epoch = Epoch::new(uint(row.try_get(0)?));
+    let commit_id: i64 = row.try_get(1)?;
+    if commit_id == plan.commit_id {
+        // Handed in again after an answer was lost: it had been applied.
+        return Ok(plan.applied());
+    }
+    Ok(if epoch == plan.op.claim.epoch { Committed::Moved } else { Committed::Fenced })
+}

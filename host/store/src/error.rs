@@ -1,0 +1,106 @@
+//! What can go wrong in the store, named by what the caller does next.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder or file cannot be made or read.
+    #[error("cannot use {path}: {reason}; check that the folder exists, is writable and has room")]
+    Path {
+        /// What was tried.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// Another host has it.
+    #[error("{path} is in use by another kennel; stop that one or choose another --data folder")]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Written by a later release.
+    #[error(
+        "{path} was written by a newer kennel (schema {found}, this one knows {known}); use that release or a newer one"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Schema number found.
+        found: i64,
+        /// Newest schema number known.
+        known: i64,
+    },
+    /// The SQLite library has the WAL-reset bug.
+    #[error(
+        "SQLite {found} can corrupt a database in WAL mode; kennel needs {needed} or newer: build with the bundled library"
+    )]
+    OldSqlite {
+        /// Version linked.
+        found: String,
+        /// Version needed.
+        needed: &'static str,
+    },
+    /// The file is damaged.
+    #[error("{path} is damaged ({reason}); restore the last backup, or move the file away to start empty")]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+}
+
+/// A call of the store failed. Nothing of it was written, except where `Unavailable` cannot say.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The writer's queue is full.
+    #[error("the store has too much to write; try again in {} ms", retry_after.as_millis())]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// No room on the disk.
+    #[error("the store is full; nothing was written")]
+    Full,
+    /// The store is closing or failing.
+    #[error("the store did not answer: {0}")]
+    Unavailable(String),
+    /// Stored bytes do not read as what they should be.
+    #[error("stored data does not read: {0}")]
+    Corrupt(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> StoreError {
+        match code(&error) {
+            Some(SQLITE_FULL) => StoreError::Full,
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Corrupt(error.to_string()),
+            _ => StoreError::Unavailable(error.to_string()),
+        }
+    }
+}
+
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_CONSTRAINT: i32 = 19;
+const SQLITE_MISMATCH: i32 = 20;
+const SQLITE_TOOBIG: i32 = 18;
+const SQLITE_NOTADB: i32 = 26;
+
+/// The primary result code of SQLite, if the error is its own.
+fn code(error: &sqlx::Error) -> Option<i32> {
+    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+/// Whether the fault lies in one entry's data, so that leaving that entry out helps.
+pub(crate) fn is_data_fault(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(SQLITE_CONSTRAINT | SQLITE_MISMATCH | SQLITE_TOOBIG))
+}
+
+/// Whether the file itself is damaged.
+pub(crate) fn is_corrupt(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
+}

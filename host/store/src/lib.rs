@@ -1,0 +1,42 @@
+//! Durable tasks: the schema, the one commit path, reads, and wake-ups after a commit.
+//!
+//! Everything that a client was told is a row here before it was told. One writer makes groups of what wants to be written and
+//! syncs once a group; readers use a pool of their own and never wait for it. Nobody above this crate sees SQL.
+//!
+//! Called by the host's service, stream, worker and registry. Knows `kennel-protocol` and SQL, nothing above.
+
+#![warn(missing_docs)]
+
+mod accept;
+mod blob;
+mod claims;
+mod clock;
+mod commit;
+mod error;
+mod inbox;
+mod open;
+mod read;
+mod registry;
+mod rows;
+mod sql;
+mod store;
+mod wake;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use blob::INLINE_BYTES_MAX;
+pub use clock::Clock;
+pub use error::{OpenError, StoreError};
+pub use read::{Artifacts, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};
+pub use registry::AgentRow;
+pub use rows::{
+    Attempt, CancelOrder, Canceling, Claim, ClaimedRun, Commit, Committed, Delivered, Delivery, Inbound, NewEvent,
+    NewTask, OpenAnswer, Position, Route, RunChange, Scope, Start, Stored, TaskRow,
+};
+pub use store::{Store, StoreOptions, claim_of};
+pub use wake::{FALLBACK_POLL, Pokes, Subscription, TaskKey, Wakes};
+
+/// The name under which the one host of an embedded database holds its leases.
+pub(crate) const HOST: &str = "local";

@@ -1,0 +1,422 @@
+//! Reading tasks: one statement, so one moment. The reader pool is read-only and never waits for the writer.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use kennel_protocol::fold::Fold;
+use kennel_protocol::types::{Artifact, Message, Part, StreamResponse, Task, TaskState};
+use kennel_protocol::{Digest, Epoch, Seq, TaskId, Timestamp, Ver};
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::claims::{digest, id};
+use crate::error::StoreError;
+use crate::rows::{Position, Scope, TaskRow};
+use crate::sql::{int, small, state_of, uint};
+use crate::wake::TaskKey;
+
+/// One client message as the store holds it.
+#[derive(Clone, Debug)]
+pub struct InboxMessage {
+    /// Number in the inbox; 0 made the task.
+    pub n: u32,
+    /// Readers from this rev on see it.
+    pub at_seq: Seq,
+    /// Rev at which the agent had taken it.
+    pub taken: Option<Seq>,
+    /// The message; large contents may stand elsewhere.
+    pub message: Message,
+}
+
+/// A task at one rev.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    /// The narrow row. Its state is the newest; the view's own is in the fold.
+    pub row: TaskRow,
+    /// The rev that the view shows.
+    pub rev: Seq,
+    /// Status, artifacts, agent messages.
+    pub fold: Fold,
+    /// Client messages, in order.
+    pub inbox: Vec<InboxMessage>,
+    /// Whether some content stands in `blob`.
+    pub blobs: bool,
+}
+
+/// Whether a Task shows its artifacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Artifacts {
+    /// All of them; an empty list if there are none.
+    Show,
+    /// The member is absent if there are none.
+    ShowAny,
+    /// Left out.
+    Omit,
+}
+
+impl TaskView {
+    /// The view as an A2A Task. `history_length`: newest messages shown; none shows all. Contents in `blob` are still named, not
+    /// given: see `Store::complete`.
+    pub fn task(&self, history_length: Option<u32>, artifacts: Artifacts) -> Task {
+        let artifacts = match artifacts {
+            Artifacts::Show => Some(self.fold.artifacts.clone()),
+            Artifacts::ShowAny if !self.fold.artifacts.is_empty() => Some(self.fold.artifacts.clone()),
+            Artifacts::ShowAny | Artifacts::Omit => None,
+        };
+        Task {
+            id: self.row.key.task.clone(),
+            context_id: self.row.context.clone(),
+            status: self.fold.status.clone(),
+            artifacts,
+            history: self.history(history_length),
+            metadata: None,
+        }
+    }
+
+    /// Client and agent messages, oldest first, the newest `length` of them.
+    pub fn history(&self, length: Option<u32>) -> Vec<Message> {
+        if length == Some(0) {
+            return Vec::new();
+        }
+        let client: Vec<(Seq, Message)> =
+            self.inbox.iter().map(|inbound| (inbound.at_seq, inbound.message.clone())).collect();
+        let mut history = self.fold.history(&client);
+        if let Some(length) = length {
+            let surplus = history.len().saturating_sub(length as usize);
+            history.drain(..surplus);
+        }
+        history
+    }
+}
+
+/// What ListTasks asks for.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Exact context.
+    pub context: Option<String>,
+    /// Exact state.
+    pub state: Option<TaskState>,
+    /// Status recorded at or after.
+    pub since: Option<Timestamp>,
+    /// The last task of the page before.
+    pub after: Option<(Timestamp, TaskId)>,
+    /// Tasks in a page.
+    pub limit: u32,
+}
+
+/// A page of tasks.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Newest status first.
+    pub tasks: Vec<TaskView>,
+    /// Whether more follow.
+    pub more: bool,
+    /// Matches of the filter over all pages.
+    pub total: u64,
+}
+
+/// One event of the log.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// Its number.
+    pub seq: Seq,
+    /// The terminal or interrupted state that it shows.
+    pub stop: Option<TaskState>,
+    /// The StreamResponse, complete.
+    pub body: Bytes,
+}
+
+/// Columns of the one statement: kind, task, n, eight integers, three texts, two blobs.
+/// Kinds: 0 task, 1 body, 2 event, 3 inbox, 4 count.
+const TASKS: &str = "\
+SELECT 0 AS kind, id AS task, rev AS n, ver AS a, epoch AS b, open AS c, state AS d, status_ms AS e, created_ms AS f, \
+expires_ms AS g, owner AS t, context AS u, agent AS v, digest AS p, request AS q \
+FROM task WHERE tenant = ?1 AND id IN want \
+UNION ALL SELECT 1, task, seq, blobs, 0, 0, 0, 0, 0, 0, '', '', '', x'', body \
+FROM body WHERE tenant = ?1 AND task IN want AND seq <= ?2 \
+UNION ALL SELECT 2, task, seq, blobs, stop, 0, 0, 0, 0, 0, '', '', '', x'', body \
+FROM event WHERE tenant = ?1 AND task IN want AND seq <= ?2 AND seq > coalesce((SELECT seq FROM body \
+WHERE body.tenant = ?1 AND body.task = event.task AND body.seq <= ?2), 0) \
+UNION ALL SELECT 3, task, n, blobs, at_seq, coalesce(taken_seq, -1), 0, 0, 0, 0, message_id, '', '', x'', body \
+FROM inbox WHERE tenant = ?1 AND task IN want AND kind = 0 AND at_seq <= ?2";
+
+/// Reads one task as it was at a rev; none: as it is now.
+pub(crate) async fn task(readers: &SqlitePool, key: &TaskKey, at: Option<Seq>) -> Result<Option<TaskView>, StoreError> {
+    let sql = format!("WITH want (id) AS (SELECT ?3) {TASKS}");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(key.tenant.as_str())
+        .bind(at.map_or(i64::MAX, |seq| int(seq.get())))
+        .bind(key.task.as_str())
+        .fetch_all(readers)
+        .await?;
+    Ok(views(&rows, key)?.0.pop())
+}
+
+/// Reads a page of tasks of one agent and owner.
+pub(crate) async fn list(readers: &SqlitePool, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
+    let matches = "tenant = ?1 AND owner = ?3 AND agent = ?4 AND (?5 IS NULL OR context = ?5) \
+                   AND (?6 IS NULL OR state = ?6) AND (?7 IS NULL OR status_ms >= ?7)";
+    // The conversation's own index where one is asked for, else the one that stands in the order of the answer.
+    let index = if filter.context.is_some() { "task_context" } else { "task_list" };
+    let sql = format!(
+        "WITH want (id) AS MATERIALIZED (SELECT id FROM task INDEXED BY {index} WHERE {matches} \
+         AND (?8 IS NULL OR (status_ms, id) < (?8, ?9)) ORDER BY status_ms DESC, id DESC LIMIT ?10) {TASKS} \
+         UNION ALL SELECT 4, '', count(*), 0, 0, 0, 0, 0, 0, 0, '', '', '', x'', x'' \
+         FROM task INDEXED BY {index} WHERE {matches}"
+    );
+    let agent = scope.agent.as_ref().map_or("", |agent| agent.as_str());
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(scope.tenant.as_str())
+        .bind(i64::MAX)
+        .bind(scope.owner.as_str())
+        .bind(agent)
+        .bind(filter.context.as_deref())
+        .bind(filter.state.map(crate::sql::state_number))
+        .bind(filter.since.map(|since| since.millis()))
+        .bind(filter.after.as_ref().map(|(at, _)| at.millis()))
+        .bind(filter.after.as_ref().map_or("", |(_, task)| task.as_str()))
+        .bind(i64::from(filter.limit) + 1)
+        .fetch_all(readers)
+        .await?;
+    let any = TaskKey { tenant: scope.tenant.clone(), task: TaskId::generate() };
+    let (mut tasks, total) = views(&rows, &any)?;
+    tasks.sort_by(|a, b| (b.row.status_at, &b.row.key.task).cmp(&(a.row.status_at, &a.row.key.task)));
+    let more = tasks.len() > filter.limit as usize;
+    tasks.truncate(filter.limit as usize);
+    Ok(Page { tasks, more, total })
+}
+
+/// The pieces of a task before they are put together.
+#[derive(Default)]
+struct Pieces {
+    row: Option<TaskRow>,
+    body: Option<Fold>,
+    events: Vec<(Seq, StreamResponse)>,
+    inbox: Vec<InboxMessage>,
+    blobs: bool,
+}
+
+fn views(rows: &[SqliteRow], key: &TaskKey) -> Result<(Vec<TaskView>, u64), StoreError> {
+    let mut pieces: HashMap<&str, Pieces> = HashMap::new();
+    let mut total = 0;
+    for row in rows {
+        let task: &str = row.try_get("task")?;
+        let n: i64 = row.try_get("n")?;
+        let kind: i64 = row.try_get("kind")?;
+        if kind == 4 {
+            total = uint(n);
+            continue;
+        }
+        let known = pieces.entry(task).or_default();
+        known.blobs |= kind != 0 && row.try_get::<i64, _>("a")? > 0;
+        match kind {
+            0 => known.row = Some(task_row(row, key)?),
+            1 => known.body = Some(parse(row.try_get("q")?)?),
+            2 => known.events.push((Seq::new(uint(n)), parse(row.try_get("q")?)?)),
+            _ => known.inbox.push(inbox_message(row, n)?),
+        }
+    }
+    let views = pieces.into_values().filter_map(|pieces| view(pieces).transpose());
+    Ok((views.collect::<Result<_, _>>()?, total))
+}
+
+fn task_row(row: &SqliteRow, key: &TaskKey) -> Result<TaskRow, StoreError> {
+    let number = |name: &str| row.try_get::<i64, _>(name);
+    Ok(TaskRow {
+        key: TaskKey { tenant: key.tenant.clone(), task: id(row.try_get("task")?)? },
+        owner: id(row.try_get("t")?)?,
+        context: id(row.try_get("u")?)?,
+        agent: id(row.try_get("v")?)?,
+        digest: Digest::from_bytes(*digest(row.try_get("p")?)?.as_bytes()),
+        state: state_of(number("d")?)?,
+        status_at: Timestamp::from_millis(number("e")?),
+        created: Timestamp::from_millis(number("f")?),
+        expires: Timestamp::from_millis(number("g")?),
+        at: Position { ver: Ver::new(uint(number("a")?)), rev: Seq::new(uint(number("n")?)) },
+        epoch: Epoch::new(uint(number("b")?)),
+        open: number("c")? != 0,
+        request: Bytes::copy_from_slice(row.try_get("q")?),
+    })
+}
+
+fn inbox_message(row: &SqliteRow, n: i64) -> Result<InboxMessage, StoreError> {
+    let taken: i64 = row.try_get("c")?;
+    Ok(InboxMessage {
+        n: small(n),
+        at_seq: Seq::new(uint(row.try_get("b")?)),
+        taken: (taken >= 0).then(|| Seq::new(uint(taken))),
+        message: parse(row.try_get("q")?)?,
+    })
+}
+
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn view(mut pieces: Pieces) -> Result<Option<TaskView>, StoreError> {
+    let Some(row) = pieces.row else { return Ok(None) };
+    pieces.events.sort_by_key(|(seq, _)| *seq);
+    pieces.inbox.sort_by_key(|inbound| inbound.n);
+    let rev = pieces.events.last().map_or(row.at.rev, |(seq, _)| *seq);
+    if pieces.body.is_none() && pieces.events.is_empty() {
+        return Err(StoreError::Corrupt(format!("task {} has no first event", row.key.task)));
+    }
+    let mut fold = pieces.body.unwrap_or_default();
+    for (seq, event) in &pieces.events {
+        fold.apply(*seq, event).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    }
+    Ok(Some(TaskView { row, rev, fold, inbox: pieces.inbox, blobs: pieces.blobs }))
+}
+
+/// Bytes of events after a seq, at most `limit`, with what stands elsewhere named, not given.
+pub(crate) async fn events_after(
+    readers: &SqlitePool,
+    key: &TaskKey,
+    after: Seq,
+    limit: u32,
+) -> Result<Vec<(EventRow, bool)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, stop, blobs, body FROM event WHERE tenant = ? AND task = ? AND seq > ? ORDER BY seq LIMIT ?",
+    )
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .bind(int(after.get()))
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let seq = Seq::new(uint(row.try_get(0)?));
+            let stop = match row.try_get::<i64, _>(1)? {
+                0 => None,
+                number => Some(state_of(number)?),
+            };
+            let body = Bytes::copy_from_slice(row.try_get(3)?);
+            Ok((EventRow { seq, stop, body }, row.try_get::<i64, _>(2)? > 0))
+        })
+        .collect()
+}
+
+/// Where a blocking call that brought message `n` ends: the first stop after it was taken. Looks at events after `seen` only and says
+/// up to where it has looked.
+pub(crate) async fn stop_after(
+    readers: &SqlitePool,
+    key: &TaskKey,
+    n: u32,
+    seen: Seq,
+) -> Result<(Option<Seq>, Seq), StoreError> {
+    let rows = sqlx::query(
+        "SELECT task.rev, inbox.taken_seq, event.seq, event.stop FROM task \
+         LEFT JOIN inbox ON inbox.tenant = ?1 AND inbox.task = ?2 AND inbox.n = ?3 \
+         LEFT JOIN event ON event.tenant = ?1 AND event.task = ?2 AND event.seq > ?4 AND event.stop <> 0 \
+         WHERE task.tenant = ?1 AND task.id = ?2 ORDER BY event.seq",
+    )
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .bind(i64::from(n))
+    .bind(int(seen.get()))
+    .fetch_all(readers)
+    .await?;
+    let mut rev = seen;
+    for row in &rows {
+        rev = Seq::new(uint(row.try_get(0)?)).max(rev);
+        let taken: Option<i64> = row.try_get(1)?;
+        let (Some(seq), Some(state)) = (row.try_get::<Option<i64>, _>(2)?, row.try_get::<Option<i64>, _>(3)?) else {
+            continue;
+        };
+        if state_of(state)?.is_terminal() || taken.is_some_and(|taken| taken <= seq) {
+            return Ok((Some(Seq::new(uint(seq))), rev));
+        }
+    }
+    Ok((None, rev))
+}
+
+/// Ids of other tasks of the same owner in one context, newest status first.
+pub(crate) async fn related_ids(
+    readers: &SqlitePool,
+    scope: &Scope,
+    context: &str,
+    except: &TaskId,
+    limit: u32,
+) -> Result<Vec<TaskId>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id FROM task WHERE tenant = ? AND owner = ? AND context = ? AND id <> ? \
+         ORDER BY status_ms DESC, id DESC LIMIT ?",
+    )
+    .bind(scope.tenant.as_str())
+    .bind(scope.owner.as_str())
+    .bind(context)
+    .bind(except.as_str())
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await?;
+    rows.iter().map(|row| Ok(id(row.try_get(0)?)?)).collect()
+}
+
+/// What waits in a task's inbox for its agent.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Messages not taken, in order.
+    pub messages: Vec<InboxMessage>,
+    /// The request to stop, if there is one, with its number; bytes as the service wrote them.
+    pub cancel: Option<(u32, Bytes)>,
+    /// Where the log stands.
+    pub at: Position,
+    /// Fencing token now.
+    pub epoch: Epoch,
+    /// Whether a message's content stands in `blob`.
+    pub blobs: bool,
+}
+
+/// Reads what waits for an agent, at one moment.
+pub(crate) async fn waiting(readers: &SqlitePool, key: &TaskKey) -> Result<Option<Waiting>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT task.ver, task.rev, task.epoch, inbox.n, inbox.kind, inbox.at_seq, inbox.taken_seq, inbox.blobs, inbox.body \
+         FROM task LEFT JOIN inbox ON inbox.tenant = ?1 AND inbox.task = ?2 AND (inbox.taken_seq IS NULL OR inbox.kind = 1) \
+         WHERE task.tenant = ?1 AND task.id = ?2 ORDER BY inbox.n",
+    )
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .fetch_all(readers)
+    .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut waiting = Waiting {
+        messages: Vec::new(),
+        cancel: None,
+        at: Position { ver: Ver::new(uint(first.try_get(0)?)), rev: Seq::new(uint(first.try_get(1)?)) },
+        epoch: Epoch::new(uint(first.try_get(2)?)),
+        blobs: false,
+    };
+    for row in &rows {
+        let Some(n) = row.try_get::<Option<i64>, _>(3)? else { continue };
+        let body: &[u8] = row.try_get(8)?;
+        if row.try_get::<i64, _>(4)? == crate::sql::inbox_kind::CANCEL {
+            waiting.cancel = Some((small(n), Bytes::copy_from_slice(body)));
+        } else {
+            waiting.blobs |= row.try_get::<i64, _>(7)? > 0;
+            let at_seq = Seq::new(uint(row.try_get(5)?));
+            waiting.messages.push(InboxMessage { n: small(n), at_seq, taken: None, message: parse(body)? });
+        }
+    }
+    Ok(Some(waiting))
+}
+
+/// All parts of an event.
+pub(crate) fn event_parts(event: &mut StreamResponse) -> Vec<&mut Part> {
+    match event {
+        StreamResponse::Task(task) => task_parts(task),
+        StreamResponse::Message(message) => message.parts.iter_mut().collect(),
+        StreamResponse::StatusUpdate(update) => {
+            update.status.message.iter_mut().flat_map(|message| message.parts.iter_mut()).collect()
+        }
+        StreamResponse::ArtifactUpdate(update) => update.artifact.parts.iter_mut().collect(),
+    }
+}
+
+/// All parts of a task.
+pub(crate) fn task_parts(task: &mut Task) -> Vec<&mut Part> {
+    let status = task.status.message.iter_mut().flat_map(|message| message.parts.iter_mut());
+    let history = task.history.iter_mut().flat_map(|message| message.parts.iter_mut());
+    let artifacts = task.artifacts.iter_mut().flatten().flat_map(|artifact: &mut Artifact| artifact.parts.iter_mut());
+    status.chain(history).chain(artifacts).collect()
+}

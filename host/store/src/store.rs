@@ -1,0 +1,352 @@
+//! The store as its callers see it.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kennel_protocol::types::{Message, StreamResponse, Task};
+use kennel_protocol::{AgentId, Digest, Epoch, Seq, TaskId, TenantId, Timestamp};
+use sqlx::Row;
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::error::{OpenError, StoreError};
+use crate::read::{EventRow, ListFilter, Page, TaskView, Waiting};
+use crate::registry::AgentRow;
+use crate::rows::{
+    Attempt, CancelOrder, Canceling, Claim, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask, Scope, Start,
+};
+use crate::wake::{FALLBACK_POLL, Pokes, Subscription, Sweep, TaskKey, Wakes};
+use crate::writer::{self, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, WriterHandle};
+use crate::{blob, claims, open, read, registry};
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Whether commits are announced.
+    pub pokes: Pokes,
+    /// The clock of the host.
+    pub clock: Clock,
+}
+
+/// The database of one host. Shared by reference; closed by [`Store::close`].
+#[derive(Debug)]
+pub struct Store {
+    handle: WriterHandle,
+    closing: CancellationToken,
+    running: Mutex<Vec<JoinHandle<()>>>,
+    readers: SqlitePool,
+    wakes: Arc<Wakes>,
+    clock: Clock,
+    #[cfg(test)]
+    pub(crate) faults: Arc<writer::Faults>,
+    /// Released when the store is dropped, by kill -9 too.
+    _lock: File,
+}
+
+/// A claim of a task that is about to be accepted with a slot: epoch 1. None if it is to queue.
+pub fn claim_of(new: &NewTask) -> Option<Claim> {
+    (new.start == Start::Leased).then(|| Claim { key: new.key.clone(), epoch: Epoch::new(1) })
+}
+
+impl Store {
+    /// Opens or makes the database in a folder. Errors name cause and cure; nothing is repaired silently. Runs of the former
+    /// incarnation of this host are claimable again when it returns.
+    pub async fn open(folder: &Path, options: StoreOptions) -> Result<Store, OpenError> {
+        open::check_library()?;
+        let files = open::Files::of(folder)?;
+        let lock = files.lock()?;
+        let mut connection = open::writer(&files.database).await?;
+        let now = options.clock.now();
+        let fault = |error: sqlx::Error| OpenError::Corrupt { path: files.database.clone(), reason: error.to_string() };
+        let reclaimed = claims::reclaim_all(&mut connection, now.millis()).await.map_err(fault)?;
+        if reclaimed > 0 {
+            tracing::info!(tasks = reclaimed, "tasks of the former run of this host go on");
+        }
+        let readers = open::readers(&files.database).await?;
+        let wakes = Wakes::new(options.pokes);
+        let closing = CancellationToken::new();
+        #[cfg(test)]
+        let faults = Arc::new(writer::Faults::default());
+        let (handle, running) = writer::start(writer::Parts {
+            connection,
+            wakes: Arc::clone(&wakes),
+            now,
+            closing: closing.clone(),
+            #[cfg(test)]
+            faults: Arc::clone(&faults),
+        });
+        #[expect(clippy::disallowed_methods, reason = "awaited in close")]
+        let sweeping = tokio::spawn(sweep(Arc::clone(&wakes), readers.clone(), closing.clone()));
+        Ok(Store {
+            handle,
+            closing,
+            running: Mutex::new(vec![running, sweeping]),
+            readers,
+            wakes,
+            clock: options.clock,
+            #[cfg(test)]
+            faults,
+            _lock: lock,
+        })
+    }
+
+    /// Writes what is queued and closes the files. Later writes answer `Unavailable`.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        for running in self.running.lock().await.drain(..) {
+            if let Err(error) = running.await {
+                tracing::error!(%error, "a part of the store did not end well");
+            }
+        }
+        self.readers.close().await;
+    }
+
+    /// The host's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Registers interest in a task's commits; before reading, so that none is missed.
+    pub fn subscribe(&self, key: &TaskKey) -> Subscription {
+        self.wakes.subscribe(key)
+    }
+
+    /// Wake-ups for whoever claims runs.
+    pub fn wakes(&self) -> &Arc<Wakes> {
+        &self.wakes
+    }
+
+    /// Makes a task exist. Returned means on disk.
+    pub async fn accept(&self, new: NewTask) -> Result<(), StoreError> {
+        self.handle.write(Op::Create(Box::new(new))).await.map(drop)
+    }
+
+    /// The one write path of a claim holder.
+    pub async fn commit(&self, claim: &Claim, commit: Commit) -> Result<Committed, StoreError> {
+        let op = CommitOp { claim: claim.clone(), commit, now: self.clock.now() };
+        match self.handle.write(Op::Commit(Box::new(op))).await? {
+            Outcome::Committed(committed) => Ok(committed),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes a client's message for a task that exists, or says why not.
+    pub async fn deliver(&self, delivery: Delivery) -> Result<Delivered, StoreError> {
+        match self.handle.write(Op::Deliver(Box::new(delivery))).await? {
+            Outcome::Delivered(delivered) => Ok(delivered),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes a request to stop.
+    pub async fn cancel(&self, order: CancelOrder) -> Result<Canceling, StoreError> {
+        match self.handle.write(Op::Cancel(Box::new(order))).await? {
+            Outcome::Canceling(canceling) => Ok(canceling),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends a task CANCELED over the head of its activation; `Fenced` if it was over already or is somebody else's.
+    pub async fn end_by_force(&self, claim: &Claim, event: Bytes) -> Result<Committed, StoreError> {
+        let end = EndByForce { claim: claim.clone(), event, at: self.clock.now() };
+        match self.handle.write(Op::EndByForce(Box::new(end))).await? {
+            Outcome::EndedByForce(committed) => Ok(committed),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Claims due runs, at most `limit`.
+    pub async fn claim(&self, limit: u32) -> Result<Vec<ClaimedRun>, StoreError> {
+        let order = ClaimOrder { host: crate::HOST.into(), limit, now: self.clock.now() };
+        match self.handle.write(Op::Claim(order)).await? {
+            Outcome::Claimed(runs) => Ok(runs),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Whether anything could be claimed now; reads only, so that an idle host writes nothing.
+    pub async fn has_due(&self) -> Result<bool, StoreError> {
+        let row = sqlx::query("SELECT 1 FROM run WHERE state IN (0, 2) AND due_ms IS NOT NULL AND due_ms <= ? LIMIT 1")
+            .bind(self.clock.now().millis())
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Gives a lease back. `after` is how long nobody should claim it.
+    pub async fn give_back(
+        &self,
+        claim: &Claim,
+        attempt: Attempt,
+        reason: &str,
+        after: std::time::Duration,
+    ) -> Result<Committed, StoreError> {
+        let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+        let due = Timestamp::from_millis(self.clock.now().millis().saturating_add(after_ms));
+        let back = GiveBack { claim: claim.clone(), attempt, reason: reason.to_owned(), due };
+        match self.handle.write(Op::GiveBack(Box::new(back))).await? {
+            Outcome::GivenBack(committed) => Ok(committed),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Gives back runs that are leased to this host and that it does not hold; returns how many.
+    pub async fn give_back_orphans(&self, held: &HashSet<TaskKey>) -> Result<usize, StoreError> {
+        let rows = sqlx::query(
+            "SELECT run.tenant, run.task, task.epoch FROM run JOIN task ON task.tenant = run.tenant AND task.id = run.task              WHERE run.state = 1 AND run.host = ?",
+        )
+        .bind(crate::HOST)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut given_back = 0;
+        for row in &rows {
+            let key = TaskKey { tenant: claims::id(row.try_get(0)?)?, task: claims::id(row.try_get(1)?)? };
+            if held.contains(&key) {
+                continue;
+            }
+            let claim = Claim { key, epoch: Epoch::new(crate::sql::uint(row.try_get(2)?)) };
+            self.give_back(&claim, Attempt::DoesNotCount, "nobody held it", std::time::Duration::ZERO).await?;
+            given_back += 1;
+        }
+        Ok(given_back)
+    }
+
+    /// A task as it is now, if it is within the scope.
+    pub async fn task(&self, scope: &Scope, task: &TaskId) -> Result<Option<TaskView>, StoreError> {
+        self.task_at(scope, task, None).await
+    }
+
+    /// A task as it was at a rev.
+    pub async fn task_at(&self, scope: &Scope, task: &TaskId, at: Option<Seq>) -> Result<Option<TaskView>, StoreError> {
+        let view = read::task(&self.readers, &scope.key(task), at).await?;
+        Ok(view.filter(|view| {
+            view.row.owner == scope.owner && scope.agent.as_ref().is_none_or(|agent| *agent == view.row.agent)
+        }))
+    }
+
+    /// A task for its own claim holder.
+    pub async fn held_task(&self, claim: &Claim) -> Result<Option<TaskView>, StoreError> {
+        read::task(&self.readers, &claim.key, None).await
+    }
+
+    /// A page of tasks, newest status first.
+    pub async fn list(&self, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
+        read::list(&self.readers, scope, filter).await
+    }
+
+    /// Ids of the owner's other tasks in a context.
+    pub async fn related_ids(
+        &self,
+        scope: &Scope,
+        context: &str,
+        except: &TaskId,
+        limit: u32,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        read::related_ids(&self.readers, scope, context, except, limit).await
+    }
+
+    /// Events after a seq, complete, at most `limit`.
+    pub async fn events_after(&self, key: &TaskKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        let rows = read::events_after(&self.readers, key, after, limit).await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for (mut row, blobs) in rows {
+            if blobs || row.seq == Seq::FIRST {
+                row.body = self.complete_event(key, &row).await?;
+            }
+            events.push(row);
+        }
+        Ok(events)
+    }
+
+    /// The first event is stored without the message that made the task: that is inbox 0.
+    async fn complete_event(&self, key: &TaskKey, row: &EventRow) -> Result<Bytes, StoreError> {
+        let mut event: StreamResponse = read::parse(&row.body)?;
+        if let StreamResponse::Task(task) = &mut event {
+            let view = read::task(&self.readers, key, Some(row.seq)).await?;
+            task.history = view.map(|view| view.history(None)).unwrap_or_default();
+        }
+        blob::put_back(&self.readers, &key.tenant, read::event_parts(&mut event)).await?;
+        serde_json::to_vec(&event).map(Bytes::from).map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+
+    /// Where a blocking call that brought message `n` ends, looking at events after `seen`; and up to where was looked.
+    pub async fn stop_after(&self, key: &TaskKey, n: u32, seen: Seq) -> Result<(Option<Seq>, Seq), StoreError> {
+        read::stop_after(&self.readers, key, n, seen).await
+    }
+
+    /// What waits for the agent in a task's inbox.
+    pub async fn waiting(&self, key: &TaskKey) -> Result<Option<Waiting>, StoreError> {
+        let mut waiting = read::waiting(&self.readers, key).await?;
+        if let Some(found) = waiting.as_mut().filter(|found| found.blobs) {
+            for inbound in &mut found.messages {
+                self.complete_message(&key.tenant, &mut inbound.message).await?;
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Moves the large contents of an event to their own rows, before the event's row is written.
+    pub async fn cut_out(&self, tenant: &TenantId, event: &mut StreamResponse) -> Result<Vec<Digest>, StoreError> {
+        blob::cut_out(&self.handle, tenant, read::event_parts(event)).await
+    }
+
+    /// As [`Store::cut_out`], for a client's message.
+    pub async fn cut_out_message(&self, tenant: &TenantId, message: &mut Message) -> Result<Vec<Digest>, StoreError> {
+        blob::cut_out(&self.handle, tenant, message.parts.iter_mut().collect()).await
+    }
+
+    /// Puts large contents back into a task.
+    pub async fn complete(&self, tenant: &TenantId, task: &mut Task) -> Result<(), StoreError> {
+        blob::put_back(&self.readers, tenant, read::task_parts(task)).await
+    }
+
+    /// Puts large contents back into a message.
+    pub async fn complete_message(&self, tenant: &TenantId, message: &mut Message) -> Result<(), StoreError> {
+        blob::put_back(&self.readers, tenant, message.parts.iter_mut().collect()).await
+    }
+
+    /// Stores a component and makes it the active version of an agent.
+    pub async fn set_agent(&self, tenant: &TenantId, name: &AgentId, component: Bytes) -> Result<Digest, StoreError> {
+        let size = component.len() as u64;
+        let digest = blob::put(&self.handle, tenant, component).await?;
+        let set = SetAgent { tenant: tenant.clone(), name: name.clone(), digest, size, at: self.clock.now() };
+        self.handle.write(Op::SetAgent(Box::new(set))).await?;
+        Ok(digest)
+    }
+
+    /// Takes an agent out of the registry; its versions stay for the tasks that are pinned to them.
+    pub async fn remove_agent(&self, tenant: &TenantId, name: &AgentId) -> Result<(), StoreError> {
+        self.handle.write(Op::RemoveAgent(tenant.clone(), name.clone())).await.map(drop)
+    }
+
+    /// The agents that were active when the host last ran.
+    pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<AgentRow>, StoreError> {
+        registry::all(&self.readers, tenant).await
+    }
+
+    /// The bytes of a component.
+    pub async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+        blob::get(&self.readers, tenant, digest).await
+    }
+}
+
+/// Finds what pokes have missed, until the store closes.
+async fn sweep(wakes: Arc<Wakes>, readers: SqlitePool, closing: CancellationToken) {
+    let mut sweep = Sweep::default();
+    while closing.run_until_cancelled(tokio::time::sleep(FALLBACK_POLL)).await.is_some() {
+        if let Err(error) = sweep.look(&wakes, &readers).await {
+            tracing::warn!(%error, "watched tasks could not be read; looking again");
+        }
+    }
+}
+
+/// The writer answers each op with the outcome of its kind.
+fn unexpected(outcome: &Outcome) -> StoreError {
+    StoreError::Unavailable(format!("the writer gave an answer of the wrong kind: {outcome:?}"))
+}

@@ -1,0 +1,216 @@
+//! Wake-ups after a commit: an id, never data. Whoever is woken reads the store again.
+//!
+//! A poke may be lost (they can all be switched off): a sweep reads where the watched tasks stand twice a second and pokes for
+//! what moved unseen. One statement sweeps for everybody, so a waiting stream or agent costs no reads of its own.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kennel_protocol::{TaskId, TenantId};
+use sqlx::Row;
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::{Notify, watch};
+
+use crate::claims::id;
+use crate::error::StoreError;
+
+/// How long anybody waits for a poke before looking anyway.
+pub const FALLBACK_POLL: Duration = Duration::from_millis(500);
+
+/// A task within its tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskKey {
+    /// Whose data it is.
+    pub tenant: TenantId,
+    /// The task.
+    pub task: TaskId,
+}
+
+/// Whether committed changes are announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pokes {
+    /// The normal case.
+    On,
+    /// Everything is found by polling; used by tests to show that nothing depends on a poke.
+    Off,
+}
+
+/// What was committed for a task: counted, so that a watcher sees that something is new, not what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Marks {
+    log: u64,
+    inbox: u64,
+}
+
+/// Which side of a task moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// Its log only.
+    Log,
+    /// Its inbox, and perhaps its log.
+    Inbox,
+}
+
+/// Who waits for what. One per store.
+#[derive(Debug)]
+pub struct Wakes {
+    pokes: Pokes,
+    tasks: Mutex<HashMap<TaskKey, watch::Sender<Marks>>>,
+    due: Notify,
+}
+
+impl Wakes {
+    pub(crate) fn new(pokes: Pokes) -> Arc<Wakes> {
+        Arc::new(Wakes { pokes, tasks: Mutex::new(HashMap::new()), due: Notify::new() })
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskKey, watch::Sender<Marks>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers interest in a task. Register before reading, then wait: a commit in between is not missed.
+    pub(crate) fn subscribe(self: &Arc<Self>, key: &TaskKey) -> Subscription {
+        let receiver = match self.tasks().entry(key.clone()) {
+            Entry::Occupied(known) => known.get().subscribe(),
+            Entry::Vacant(free) => {
+                let (sender, receiver) = watch::channel(Marks::default());
+                free.insert(sender);
+                receiver
+            }
+        };
+        let inbox = receiver.borrow().inbox;
+        Subscription { key: key.clone(), receiver: Some(receiver), inbox, wakes: Arc::clone(self) }
+    }
+
+    /// Says that something of this task was committed.
+    pub(crate) fn poke(&self, key: &TaskKey, moved: Moved) {
+        if self.pokes == Pokes::On {
+            self.announce(key, moved);
+        }
+    }
+
+    fn announce(&self, key: &TaskKey, moved: Moved) {
+        if let Some(sender) = self.tasks().get(key) {
+            sender.send_modify(|marks| {
+                marks.log += 1;
+                marks.inbox += u64::from(moved == Moved::Inbox);
+            });
+        }
+    }
+
+    /// Says that a run may be claimed.
+    pub fn poke_due(&self) {
+        if self.pokes == Pokes::On {
+            self.due.notify_one();
+        }
+    }
+
+    /// Waits until a run may have become due, at most for the fallback poll.
+    pub async fn due(&self) {
+        // The time-out is as good an end as the poke: both mean "look".
+        tokio::time::timeout(FALLBACK_POLL, self.due.notified()).await.ok();
+    }
+}
+
+/// Where a task stood when the sweep last looked.
+type Stand = (i64, i64);
+
+/// What finds the pokes that were lost.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    seen: HashMap<TaskKey, Stand>,
+}
+
+impl Sweep {
+    /// Looks once at all watched tasks and pokes for those that moved since the last look. A task seen for the first time is poked too:
+    /// it may have moved since its watcher read it.
+    pub(crate) async fn look(&mut self, wakes: &Wakes, readers: &SqlitePool) -> Result<(), StoreError> {
+        let mut by_tenant: HashMap<TenantId, Vec<TaskId>> = HashMap::new();
+        for key in wakes.tasks().keys() {
+            by_tenant.entry(key.tenant.clone()).or_default().push(key.task.clone());
+        }
+        let mut now = HashMap::with_capacity(self.seen.len());
+        for (tenant, tasks) in by_tenant {
+            for (key, stand) in stands(readers, &tenant, &tasks).await? {
+                if let Some(moved) = moved(self.seen.get(&key), &stand) {
+                    wakes.announce(&key, moved);
+                }
+                now.insert(key, stand);
+            }
+        }
+        self.seen = now;
+        Ok(())
+    }
+}
+
+fn moved(before: Option<&Stand>, now: &Stand) -> Option<Moved> {
+    match before {
+        Some(before) if before == now => None,
+        Some((_, inbox)) if *inbox == now.1 => Some(Moved::Log),
+        Some(_) | None => Some(Moved::Inbox),
+    }
+}
+
+async fn stands(
+    readers: &SqlitePool,
+    tenant: &TenantId,
+    tasks: &[TaskId],
+) -> Result<Vec<(TaskKey, Stand)>, StoreError> {
+    let wanted = serde_json::to_string(tasks).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let rows = sqlx::query(
+        "SELECT id, rev, (SELECT count(*) FROM inbox WHERE inbox.tenant = ?1 AND inbox.task = task.id) \
+         FROM task WHERE tenant = ?1 AND id IN (SELECT value FROM json_each(?2))",
+    )
+    .bind(tenant.as_str())
+    .bind(wanted)
+    .fetch_all(readers)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let key = TaskKey { tenant: tenant.clone(), task: id(row.try_get(0)?)? };
+            Ok((key, (row.try_get(1)?, row.try_get(2)?)))
+        })
+        .collect()
+}
+
+/// Interest in one task; dropped, it is forgotten.
+#[derive(Debug)]
+pub struct Subscription {
+    key: TaskKey,
+    receiver: Option<watch::Receiver<Marks>>,
+    inbox: u64,
+    wakes: Arc<Wakes>,
+}
+
+impl Subscription {
+    /// Waits until something of the task may have been committed since the last return. Cancel safe.
+    pub async fn changed(&mut self) {
+        if let Some(receiver) = &mut self.receiver {
+            // The sender lives in the map as long as this subscription does.
+            receiver.changed().await.ok();
+        }
+    }
+
+    /// Waits until something may have come to the task's inbox since the last return. Cancel safe.
+    pub async fn inbox_changed(&mut self) {
+        let Some(receiver) = &mut self.receiver else { return };
+        let before = self.inbox;
+        if let Ok(marks) = receiver.wait_for(|marks| marks.inbox != before).await {
+            self.inbox = marks.inbox;
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut tasks = self.wakes.tasks();
+        self.receiver = None;
+        if let Entry::Occupied(known) = tasks.entry(self.key.clone())
+            && known.get().receiver_count() == 0
+        {
+            known.remove();
+        }
+    }
+}

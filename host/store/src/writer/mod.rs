@@ -1,0 +1,309 @@
+//! The one writer of the database: takes what wants to be written, makes groups of it, and writes each group in one
+//! transaction with one sync. Nobody else writes.
+//!
+//! Invariants: a caller gets its outcome only after the COMMIT of its group has returned; entries of one task go in the order
+//! in which they came; a group holds one entry of a task, because two chained guards in one set-statement would apply only the first.
+
+mod backlog;
+mod group;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::StoreError;
+use crate::rows::{Attempt, Claim};
+use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask};
+use crate::wake::{Moved, TaskKey, Wakes};
+use backlog::Backlog;
+use bytes::Bytes;
+use kennel_protocol::{AgentId, Digest, TenantId, Timestamp};
+
+#[cfg(test)]
+pub(crate) use group::Faults;
+pub(crate) use group::{Seen, see};
+
+/// Entries that may wait for the writer before callers wait for a place.
+const QUEUE_MAX: usize = 4096;
+/// How long a caller waits for a place in a full queue.
+const QUEUE_WAIT: Duration = Duration::from_secs(2);
+
+/// One thing to write.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Create(Box<NewTask>),
+    Commit(Box<CommitOp>),
+    Deliver(Box<Delivery>),
+    Cancel(Box<CancelOrder>),
+    EndByForce(Box<EndByForce>),
+    Claim(ClaimOrder),
+    GiveBack(Box<GiveBack>),
+    Blob(Box<BlobChunk>),
+    SetAgent(Box<SetAgent>),
+    RemoveAgent(TenantId, AgentId),
+}
+
+/// A claim holder's commit with its guard.
+#[derive(Clone, Debug)]
+pub(crate) struct CommitOp {
+    pub(crate) claim: Claim,
+    pub(crate) commit: Commit,
+    /// When it was handed over: a released run that is ready is due from then on.
+    pub(crate) now: Timestamp,
+}
+
+/// The end of a task whose agent did not end it in its grace.
+#[derive(Clone, Debug)]
+pub(crate) struct EndByForce {
+    pub(crate) claim: Claim,
+    pub(crate) event: Bytes,
+    pub(crate) at: Timestamp,
+}
+
+/// A wish for work.
+#[derive(Clone, Debug)]
+pub(crate) struct ClaimOrder {
+    pub(crate) host: Arc<str>,
+    pub(crate) limit: u32,
+    pub(crate) now: Timestamp,
+}
+
+/// A lease that its holder does not want any more.
+#[derive(Clone, Debug)]
+pub(crate) struct GiveBack {
+    pub(crate) claim: Claim,
+    pub(crate) attempt: Attempt,
+    pub(crate) reason: String,
+    pub(crate) due: Timestamp,
+}
+
+/// A piece of a large content.
+#[derive(Clone, Debug)]
+pub(crate) struct BlobChunk {
+    pub(crate) tenant: TenantId,
+    pub(crate) digest: Digest,
+    pub(crate) n: u32,
+    pub(crate) bytes: Bytes,
+}
+
+/// A version that becomes the active one of its agent.
+#[derive(Clone, Debug)]
+pub(crate) struct SetAgent {
+    pub(crate) tenant: TenantId,
+    pub(crate) name: AgentId,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) at: Timestamp,
+}
+
+/// What came of an [`Op`], in the same order of variants.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    Created,
+    Committed(Committed),
+    Delivered(Delivered),
+    Canceling(Canceling),
+    EndedByForce(Committed),
+    Claimed(Vec<ClaimedRun>),
+    GivenBack(Committed),
+    Written,
+}
+
+impl Op {
+    /// The task it touches, if it is one.
+    fn key(&self) -> Option<&TaskKey> {
+        match self {
+            Op::Create(new) => Some(&new.key),
+            Op::Commit(op) => Some(&op.claim.key),
+            Op::Deliver(delivery) => Some(&delivery.key),
+            Op::Cancel(order) => Some(&order.key),
+            Op::EndByForce(end) => Some(&end.claim.key),
+            Op::GiveBack(back) => Some(&back.claim.key),
+            Op::Claim(_) | Op::Blob(_) | Op::SetAgent(_) | Op::RemoveAgent(..) => None,
+        }
+    }
+
+    fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Op::Blob(chunk) => Some(&chunk.tenant),
+            Op::SetAgent(set) => Some(&set.tenant),
+            Op::RemoveAgent(tenant, _) => Some(tenant),
+            Op::Claim(_) => None,
+            Op::Create(_) | Op::Commit(_) | Op::Deliver(_) | Op::Cancel(_) | Op::EndByForce(_) | Op::GiveBack(_) => {
+                self.key().map(|key| &key.tenant)
+            }
+        }
+    }
+
+    /// Accepts and cancels go first: a client waits for them, and they are small.
+    fn is_urgent(&self) -> bool {
+        matches!(self, Op::Create(_) | Op::Deliver(_) | Op::Cancel(_) | Op::EndByForce(_) | Op::Claim(_))
+    }
+
+    /// About how much it writes.
+    fn bytes(&self) -> usize {
+        const ROWS: usize = 512;
+        ROWS + match self {
+            Op::Create(new) => new.event.len() + new.message.stored.body.len(),
+            Op::Commit(op) => {
+                let events: usize = op.commit.events.iter().map(|event| event.stored.body.len()).sum();
+                events + op.commit.body.as_ref().map_or(0, |body| body.body.len())
+            }
+            Op::Deliver(delivery) => delivery.message.stored.body.len(),
+            Op::Blob(chunk) => chunk.bytes.len(),
+            Op::Cancel(_)
+            | Op::EndByForce(_)
+            | Op::Claim(_)
+            | Op::GiveBack(_)
+            | Op::SetAgent(_)
+            | Op::RemoveAgent(..) => 0,
+        }
+    }
+}
+
+/// An op, its commit id, and who waits for its outcome.
+pub(crate) struct Entry {
+    op: Op,
+    commit_id: i64,
+    reply: oneshot::Sender<Result<Outcome, StoreError>>,
+}
+
+/// Where callers hand in what they want written.
+#[derive(Clone, Debug)]
+pub(crate) struct WriterHandle {
+    queue: mpsc::Sender<Entry>,
+    ids: Arc<CommitIds>,
+}
+
+impl WriterHandle {
+    /// Writes and returns when it is on disk. Not cancel safe in one sense only: dropped, the write still happens.
+    pub(crate) async fn write(&self, op: Op) -> Result<Outcome, StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        let entry = Entry { op, commit_id: self.ids.next(), reply };
+        match self.queue.send_timeout(entry, QUEUE_WAIT).await {
+            Ok(()) => {}
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                return Err(StoreError::Busy { retry_after: Duration::from_secs(1) });
+            }
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(closed()),
+        }
+        outcome.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}
+
+/// Numbers that no other commit of this database has: milliseconds at start, then counted up.
+#[derive(Debug)]
+struct CommitIds(std::sync::atomic::AtomicI64);
+
+impl CommitIds {
+    fn next(&self) -> i64 {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// What the writer is made of.
+pub(crate) struct Parts {
+    pub(crate) connection: SqliteConnection,
+    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) now: Timestamp,
+    /// Cancelled: write what is queued, then end.
+    pub(crate) closing: CancellationToken,
+    #[cfg(test)]
+    pub(crate) faults: Arc<Faults>,
+}
+
+/// Starts the writer on its own connection.
+pub(crate) fn start(parts: Parts) -> (WriterHandle, JoinHandle<()>) {
+    let (queue, inbound) = mpsc::channel(QUEUE_MAX);
+    // 2^20 commits a millisecond cannot be made, so a later start never meets an earlier one's numbers.
+    let ids = Arc::new(CommitIds(std::sync::atomic::AtomicI64::new(parts.now.millis() << 20)));
+    let writer = Writer {
+        connection: parts.connection,
+        wakes: parts.wakes,
+        #[cfg(test)]
+        faults: parts.faults,
+    };
+    #[expect(clippy::disallowed_methods, reason = "the handle goes to the store, which awaits it in close")]
+    let running = tokio::spawn(writer.run(inbound, parts.closing));
+    (WriterHandle { queue, ids }, running)
+}
+
+struct Writer {
+    connection: SqliteConnection,
+    wakes: Arc<Wakes>,
+    #[cfg(test)]
+    faults: Arc<Faults>,
+}
+
+impl Writer {
+    async fn run(mut self, mut inbound: mpsc::Receiver<Entry>, closing: CancellationToken) {
+        let mut backlog = Backlog::default();
+        loop {
+            if backlog.is_empty() {
+                let next = tokio::select! {
+                    next = inbound.recv() => next,
+                    () = closing.cancelled(), if !inbound.is_closed() => {
+                        // What is queued is still given out, then the channel ends.
+                        inbound.close();
+                        continue;
+                    }
+                };
+                match next {
+                    Some(entry) => backlog.push(entry),
+                    None => break,
+                }
+            }
+            while backlog.len() < QUEUE_MAX {
+                match inbound.try_recv() {
+                    Ok(entry) => backlog.push(entry),
+                    Err(_) => break,
+                }
+            }
+            let group = backlog.take_group();
+            self.write_group(group).await;
+        }
+        if let Err(error) = sqlx::Connection::close(self.connection).await {
+            tracing::warn!(%error, "the database did not close cleanly; it recovers at the next start");
+        }
+    }
+
+    async fn write_group(&mut self, entries: Vec<Entry>) {
+        let outcomes = group::write(self, &entries).await;
+        for (entry, outcome) in entries.into_iter().zip(outcomes) {
+            if let Ok(done) = &outcome {
+                self.poke(&entry.op, done);
+            }
+            // A caller that went away has its write all the same.
+            entry.reply.send(outcome).ok();
+        }
+    }
+
+    fn poke(&self, op: &Op, outcome: &Outcome) {
+        if let Some(key) = op.key() {
+            let moved = match op {
+                Op::Deliver(_) | Op::Cancel(_) => Moved::Inbox,
+                _ => Moved::Log,
+            };
+            self.wakes.poke(key, moved);
+        }
+        let may_be_due = match outcome {
+            Outcome::Delivered(_) | Outcome::Canceling(_) | Outcome::GivenBack(_) => true,
+            Outcome::Created => matches!(op, Op::Create(new) if new.start == crate::rows::Start::Ready),
+            Outcome::Committed(_) => {
+                matches!(op, Op::Commit(op) if matches!(op.commit.run, crate::rows::RunChange::Release { .. }))
+            }
+            Outcome::EndedByForce(_) | Outcome::Claimed(_) | Outcome::Written => false,
+        };
+        if may_be_due {
+            self.wakes.poke_due();
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Agent cards: what the agent says of itself, and what the host adds: interfaces, capabilities.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kennel_protocol::types::{AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill};
+use kennel_protocol::{AgentId, Error, Timestamp};
+use kennel_sandbox::{AgentDescription, Extension, Skill};
+use sha2::{Digest, Sha256};
+
+use super::{App, error};
+
+/// How long clients may keep a card: a hot replacement shows within this time.
+const MAX_AGE: &str = "public, max-age=60";
+
+/// The card of a named agent.
+pub(crate) async fn agent(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    match name.parse() {
+        Ok(name) => serve(&app, &name, &headers, &format!("/agents/{name}")),
+        Err(_) => missing(&name),
+    }
+}
+
+/// The card of the default agent.
+pub(crate) async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
+    match app.service.registry().default_agent() {
+        Some(name) => serve(&app, &name, &headers, &format!("/agents/{name}")),
+        None => {
+            let names: Vec<String> =
+                app.service.registry().names().iter().map(|name| format!("/agents/{name}")).collect();
+            let text =
+                format!("no agent is served at the root; choose one with --default-agent, or use {}", names.join(", "));
+            error::with_status(StatusCode::NOT_FOUND, None, &Error::invalid_request(text))
+        }
+    }
+}
+
+fn missing(name: &str) -> Response {
+    let error = Error::invalid_request(format!("no agent named {name} is served here"));
+    error::with_status(StatusCode::NOT_FOUND, None, &error)
+}
+
+fn serve(app: &App, name: &AgentId, headers: &HeaderMap, path: &str) -> Response {
+    let Some(version) = app.service.registry().active(name) else { return missing(name.as_str()) };
+    let card = card(version.agent.card(), format!("{}{path}", app.base_url));
+    let Ok(body) = serde_json::to_string(&card) else {
+        return error::with_status(StatusCode::INTERNAL_SERVER_ERROR, None, &Error::internal());
+    };
+    let hash = Sha256::digest(&body);
+    let etag: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    let etag = format!("\"{etag}\"");
+    let caching = [
+        (header::CACHE_CONTROL, MAX_AGE.to_owned()),
+        (header::ETAG, etag.clone()),
+        (header::LAST_MODIFIED, http_date(version.loaded)),
+    ];
+    if is_known(headers.get(header::IF_NONE_MATCH), &etag) {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    }
+    (caching, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Whether the client has this very card. A weak tag will do: the bytes follow from the content.
+fn is_known(given: Option<&HeaderValue>, etag: &str) -> bool {
+    let Some(given) = given.and_then(|given| given.to_str().ok()) else { return false };
+    given.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+/// RFC 9110, section 5.6.7.
+fn http_date(at: Timestamp) -> String {
+    let seconds = std::time::Duration::from_secs(u64::try_from(at.millis() / 1000).unwrap_or(0));
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + seconds)
+}
+
+fn card(agent: &AgentDescription, url: String) -> AgentCard {
+    AgentCard {
+        name: agent.name.clone(),
+        description: agent.description.clone(),
+        supported_interfaces: vec![AgentInterface {
+            url,
+            protocol_binding: "JSONRPC".to_owned(),
+            tenant: None,
+            protocol_version: "1.0".to_owned(),
+        }],
+        provider: agent
+            .provider
+            .as_ref()
+            .map(|provider| AgentProvider { url: provider.url.clone(), organization: provider.organization.clone() }),
+        version: agent.version.clone(),
+        documentation_url: agent.documentation_url.clone(),
+        capabilities: AgentCapabilities {
+            streaming: Some(true),
+            push_notifications: Some(false),
+            extensions: agent.extensions.iter().map(extension).collect(),
+            extended_agent_card: Some(false),
+        },
+        default_input_modes: agent.input_modes.clone(),
+        default_output_modes: agent.output_modes.clone(),
+        skills: agent.skills.iter().map(skill).collect(),
+        icon_url: agent.icon_url.clone(),
+        ..AgentCard::default()
+    }
+}
+
+fn extension(extension: &Extension) -> AgentExtension {
+    AgentExtension {
+        uri: extension.uri.clone(),
+        description: Some(extension.description.clone()),
+        required: extension.required,
+        params: extension.params.clone(),
+    }
+}
+
+fn skill(skill: &Skill) -> AgentSkill {
+    AgentSkill {
+        id: skill.id.clone(),
+        name: skill.name.clone(),
+        description: skill.description.clone(),
+        tags: skill.tags.clone(),
+        examples: skill.examples.clone(),
+        input_modes: skill.input_modes.clone(),
+        output_modes: skill.output_modes.clone(),
+        ..AgentSkill::default()
+    }
+}

@@ -1,0 +1,89 @@
+//! Who may run now: slots for live instances, the set of tasks this host holds, and the way on which new work reaches the worker.
+//!
+//! A new task's message goes through here as a value while its accept commits; everything else is claimed from the store.
+//! Never here: what the work is about, HTTP, SQL.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kennel_store::TaskKey;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// The right to have one instance alive. Waiting instances keep it, so the bound is one on memory.
+#[derive(Debug)]
+pub struct Slot {
+    _live: OwnedSemaphorePermit,
+}
+
+/// A held task; dropped, this host does not hold it any more.
+#[derive(Debug)]
+pub struct Hold {
+    key: TaskKey,
+    held: Arc<Mutex<HashSet<TaskKey>>>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        lock(&self.held).remove(&self.key);
+    }
+}
+
+fn lock(held: &Mutex<HashSet<TaskKey>>) -> MutexGuard<'_, HashSet<TaskKey>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Slots and holds of one host. `W` is the work that is handed over.
+#[derive(Debug)]
+pub struct Broker<W> {
+    live: Arc<Semaphore>,
+    held: Arc<Mutex<HashSet<TaskKey>>>,
+    work: mpsc::Sender<W>,
+}
+
+impl<W> Broker<W> {
+    /// A broker for at most `live_max` instances, and the end at which the worker takes what is handed over.
+    pub fn new(live_max: usize) -> (Broker<W>, mpsc::Receiver<W>) {
+        // Whoever hands over has a slot, so the queue never holds more than there are slots.
+        let (work, taken) = mpsc::channel(live_max.max(1));
+        let live = Arc::new(Semaphore::new(live_max));
+        (Broker { live, held: Arc::default(), work }, taken)
+    }
+
+    /// A slot, if one is free now.
+    pub fn try_slot(&self) -> Option<Slot> {
+        let live = Arc::clone(&self.live).try_acquire_owned().ok()?;
+        Some(Slot { _live: live })
+    }
+
+    /// Waits for a slot. None: the host is closing.
+    pub async fn slot(&self) -> Option<Slot> {
+        let live = Arc::clone(&self.live).acquire_owned().await.ok()?;
+        Some(Slot { _live: live })
+    }
+
+    /// Slots that are free now.
+    pub fn free(&self) -> usize {
+        self.live.available_permits()
+    }
+
+    /// Marks a task as held by this host: before its lease is written, so that nobody takes it for an orphan. None: it is held already.
+    pub fn hold(&self, key: &TaskKey) -> Option<Hold> {
+        let fresh = lock(&self.held).insert(key.clone());
+        fresh.then(|| Hold { key: key.clone(), held: Arc::clone(&self.held) })
+    }
+
+    /// The tasks that this host holds.
+    pub fn held(&self) -> HashSet<TaskKey> {
+        lock(&self.held).clone()
+    }
+
+    /// Hands work to the worker. False: the host is closing, and nothing of it happens.
+    pub async fn hand_over(&self, work: W) -> bool {
+        self.work.send(work).await.is_ok()
+    }
+
+    /// No slot is given out any more.
+    pub fn close(&self) {
+        self.live.close();
+    }
+}

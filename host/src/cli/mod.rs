@@ -1,0 +1,70 @@
+//! The command line. Everything a command does is in its own file; this one has the table.
+
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+const EXAMPLES: &str = "\
+Examples:
+  kennel demo                                     see it work: build the example agents, serve them, talk to them
+  kennel new my-agent                             begin an agent of your own
+  kennel build my-agent --out agents              compile it to agents/my-agent.wasm
+  kennel serve --data data --agents agents        serve every agent in a folder
+  kennel a2a send http://127.0.0.1:8080/agents/my-agent hello";
+
+/// Runs other people's A2A agents safely: each is a WebAssembly component in its own sandbox, and Kennel is the A2A server around it.
+#[derive(Parser)]
+#[command(name = "kennel", version, before_help = EXAMPLES, before_long_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the agents in a folder
+    Serve(serve::ServeArgs),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kennel").build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::anyhow!("cannot start threads: {error}")),
+    };
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => ended(serve::run(args).await),
+        }
+    })
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// One line with the whole chain: what was tried and why it did not work.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // A closed stderr leaves nobody to tell.
+    writeln!(std::io::stderr(), "error: {error:#}").ok();
+    ExitCode::FAILURE
+}
+
+/// Lines for the operator go to stderr; stdout is for what a command answers.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("KENNEL_LOG").unwrap_or_else(|_| EnvFilter::new("info,guest=info"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    // Set once, at the start of the process.
+    tracing_subscriber::registry().with(filter).with(lines).try_init().ok();
+}

@@ -1,0 +1,81 @@
+//! `kennel serve`: a host on a data folder and an agents folder, until it is told to stop.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use kennel_protocol::AgentId;
+use kennel_store::Pokes;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Host;
+use crate::config::{HostLimits, Settings};
+
+const EXAMPLES: &str = "\
+Examples:
+  kennel serve --data data --agents agents
+  kennel serve --listen 0.0.0.0:8080 --public-url https://agents.example.com --data /var/lib/kennel --agents /srv/agents
+  kennel serve --listen 127.0.0.1:0 --data data --agents agents --default-agent echo";
+
+/// What `kennel serve` takes.
+#[derive(Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct ServeArgs {
+    /// Where to listen; port 0 takes a free one, and the first line on stdout names it
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Folder of the database; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder of the agents: NAME.wasm is served at /agents/NAME
+    #[arg(long, value_name = "DIR")]
+    agents: PathBuf,
+    /// The agent that is also served at the root; without this option the only one is
+    #[arg(long, value_name = "NAME")]
+    default_agent: Option<AgentId>,
+    /// Base of the urls in agent cards, when clients reach this host by another address
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Seconds that running work may go on after SIGTERM
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    drain: u64,
+    /// Find everything by polling; for tests
+    #[arg(long, hide = true)]
+    no_pokes: bool,
+}
+
+/// Serves until SIGTERM or SIGINT, then drains.
+pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let limits = HostLimits { drain: std::time::Duration::from_secs(args.drain), ..HostLimits::default() };
+    let settings = Settings {
+        listen: args.listen,
+        data: args.data,
+        agents: args.agents,
+        default_agent: args.default_agent,
+        public_url: args.public_url,
+        limits,
+        pokes: if args.no_pokes { Pokes::Off } else { Pokes::On },
+    };
+    // Before anything is served, so that a signal during the start is not lost.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let host = Host::start(settings).await?;
+    announce(host.address()).context("cannot write to stdout")?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: no new work; running work may end"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: no new work; running work may end"),
+    }
+    tokio::select! {
+        () = host.stop() => Ok(()),
+        _ = interrupt.recv() => anyhow::bail!("interrupted a second time; running work goes on at the next start"),
+    }
+}
+
+/// The first line on stdout, once requests are answered.
+fn announce(address: SocketAddr) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "listening http://{address}")?;
+    stdout.flush()
+}

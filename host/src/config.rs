@@ -1,0 +1,108 @@
+//! What a host is told to do: [`Settings`], and every bound it keeps that is not the sandbox's own.
+//!
+//! Read by the command line alone; nothing else reads the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kennel_protocol::AgentId;
+use kennel_store::Pokes;
+
+/// A host, resolved.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The folder of the database, the lock and the compiled components.
+    pub data: PathBuf,
+    /// The folder that agents are loaded from.
+    pub agents: PathBuf,
+    /// The agent that is also served at the root; none: the only one.
+    pub default_agent: Option<AgentId>,
+    /// The base of all urls in cards; none: `http://` and the address it listens on.
+    pub public_url: Option<String>,
+    /// Bounds.
+    pub limits: HostLimits,
+    /// Whether commits are announced. Off is for tests: everything is then found by polling.
+    pub pokes: Pokes,
+}
+
+/// Bounds on one task.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskLimits {
+    /// Events of one task.
+    pub events_max: u32,
+    /// Artifacts of one task.
+    pub artifacts_max: usize,
+    /// Bytes of all artifacts of one task.
+    pub artifact_bytes_max: usize,
+    /// How long an agent may wait for its client when it names no time-out.
+    pub input_wait_max: Duration,
+    /// How long a task may live.
+    pub life_max: Duration,
+    /// How long an agent may go on after a request to stop.
+    pub cancel_grace: Duration,
+    /// Claims without an end before a task is given up.
+    pub attempts_max: u32,
+}
+
+impl Default for TaskLimits {
+    fn default() -> TaskLimits {
+        const DAY: Duration = Duration::from_secs(86_400);
+        TaskLimits {
+            events_max: 10_000,
+            artifacts_max: 1_000,
+            artifact_bytes_max: 128 << 20,
+            input_wait_max: DAY * 7,
+            life_max: DAY * 30,
+            cancel_grace: Duration::from_secs(10),
+            attempts_max: 5,
+        }
+    }
+}
+
+/// Every bound of the host that is not the sandbox's.
+#[derive(Clone, Debug)]
+pub struct HostLimits {
+    /// Bounds on one task.
+    pub task: TaskLimits,
+    /// Bytes of a request body: the largest call of an agent has the same bound.
+    pub body_bytes_max: usize,
+    /// How long a client may take to send a request's headers.
+    pub header_time_max: Duration,
+    /// How long a client may take to send a request's body.
+    pub body_time_max: Duration,
+    /// Bytes of a request's headers.
+    pub header_bytes_max: usize,
+    /// Headers of a request.
+    pub headers_max: usize,
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Instances alive at once, waiting ones included.
+    pub live_instances_max: u32,
+    /// How long a stopping host lets running work go on.
+    pub drain: Duration,
+    /// Silence on a stream or a slow answer after which something is sent: the Python SDK drops a stream after 5 s without bytes.
+    pub keep_alive: Duration,
+    /// How long a bare message may take, waits included.
+    pub bare_time_max: Duration,
+}
+
+impl Default for HostLimits {
+    fn default() -> HostLimits {
+        HostLimits {
+            task: TaskLimits::default(),
+            body_bytes_max: 16 << 20,
+            header_time_max: Duration::from_secs(10),
+            body_time_max: Duration::from_secs(60),
+            header_bytes_max: 32 << 10,
+            headers_max: 100,
+            connections_max: 8_192,
+            live_instances_max: 1_000,
+            drain: Duration::from_secs(20),
+            keep_alive: Duration::from_secs(3),
+            bare_time_max: Duration::from_secs(60),
+        }
+    }
+}

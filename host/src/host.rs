@@ -1,0 +1,170 @@
+//! A whole host: its parts made and joined, and taken apart again in the right order.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kennel_sandbox::{Limits, Sandbox, SandboxConfig, SandboxError};
+use kennel_store::{Clock, OpenError, Store, StoreOptions};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, App, Server};
+use crate::broker::Broker;
+use crate::config::Settings;
+use crate::registry::{Folder, FolderError, Registry};
+use crate::service::Service;
+use crate::worker::{Parts, Worker};
+
+/// How long a start waits for a former host that is still draining.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How often it looks.
+const LOCK_LOOK: Duration = Duration::from_millis(200);
+
+/// Why a host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The agents folder.
+    #[error(transparent)]
+    Agents(#[from] FolderError),
+    /// The address.
+    #[error("cannot listen on {address}: {source}; choose another with --listen (port 0 takes a free one)")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The host's key file.
+    #[error("cannot use the key file {path}: {source}")]
+    Key {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+/// A running host.
+pub struct Host {
+    address: SocketAddr,
+    server: Server,
+    worker: Arc<Worker>,
+    store: Arc<Store>,
+    closing: CancellationToken,
+    following: JoinHandle<()>,
+}
+
+impl Host {
+    /// Opens the store, loads the agents, starts the worker and listens: in this order, so that the first request finds
+    /// everything there.
+    pub async fn start(settings: Settings) -> Result<Host, ServeError> {
+        let clock = Clock::system();
+        let store = Arc::new(open(&settings, &clock).await?);
+        let sandbox_limits = Limits::default();
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let sandbox = Sandbox::new(SandboxConfig {
+            guest_threads: cores,
+            live_instances_max: settings.limits.live_instances_max,
+            cache_dir: settings.data.join("compiled"),
+            limits: sandbox_limits.clone(),
+        })?;
+        let registry = Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone()));
+        let mut folder = Folder::new(&settings.agents, Arc::clone(&registry));
+        folder.load().await?;
+        let live_max = usize::try_from(settings.limits.live_instances_max).unwrap_or(usize::MAX);
+        let (broker, work) = Broker::new(live_max);
+        let broker = Arc::new(broker);
+        let parts = Parts {
+            store: Arc::clone(&store),
+            broker: Arc::clone(&broker),
+            registry: Arc::clone(&registry),
+            limits: settings.limits.clone(),
+            sandbox_limits,
+            seed_key: seed_key(&settings.data)?,
+        };
+        let worker = Worker::start(parts, work);
+        let (listener, address) = listen(settings.listen).await?;
+        let closing = CancellationToken::new();
+        let base_url = settings.public_url.unwrap_or_else(|| format!("http://{address}"));
+        let service = Service::new(Arc::clone(&store), broker, registry, settings.limits.clone());
+        let app = App::new(service, settings.limits.clone(), base_url, closing.clone());
+        let server = api::serve(listener, api::router(app), &settings.limits);
+        #[expect(clippy::disallowed_methods, reason = "awaited in stop")]
+        let following = tokio::spawn(folder.follow(closing.clone()));
+        Ok(Host { address, server, worker, store, closing, following })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops in order: no new connections, running work for the drain time, streams, connections, the store.
+    pub async fn stop(self) {
+        self.server.stop_accepting();
+        self.worker.drain().await;
+        self.closing.cancel();
+        self.server.end().await;
+        // It ends at the same token and holds nothing that could fail.
+        self.following.await.ok();
+        self.store.close().await;
+    }
+}
+
+/// Opens the store; beside a host that is still draining it waits, and says so.
+async fn open(settings: &Settings, clock: &Clock) -> Result<Store, OpenError> {
+    let started = tokio::time::Instant::now();
+    let mut said = false;
+    loop {
+        let options = StoreOptions { pokes: settings.pokes, clock: clock.clone() };
+        match Store::open(&settings.data, options).await {
+            Err(OpenError::Locked { path }) if started.elapsed() < LOCK_WAIT => {
+                if !said {
+                    said = true;
+                    tracing::warn!(lock = %path.display(), "another kennel still has this data folder; waiting until it has ended");
+                }
+                tokio::time::sleep(LOCK_LOOK).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let fault = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    Ok((listener, address))
+}
+
+/// The secret from which tasks get their random seeds: made once, readable by this user alone.
+fn seed_key(folder: &Path) -> Result<[u8; 32], ServeError> {
+    let path = folder.join("seed.key");
+    let fault = |source| ServeError::Key { path: path.clone(), source };
+    match std::fs::read(&path) {
+        Ok(bytes) => bytes.try_into().map_err(|_| {
+            let text = "it does not hold 32 bytes; move it away, and a new one is made";
+            fault(std::io::Error::new(std::io::ErrorKind::InvalidData, text))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut key = [0; 32];
+            getrandom::fill(&mut key).map_err(|error| fault(std::io::Error::other(error)))?;
+            let mut file =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(fault)?;
+            file.write_all(&key).and_then(|()| file.sync_all()).map_err(fault)?;
+            Ok(key)
+        }
+        Err(error) => Err(fault(error)),
+    }
+}

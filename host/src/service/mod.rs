@@ -1,0 +1,73 @@
+//! The A2A operations, each written once. The wire layers above know how they are spelled; the store below knows how they last.
+//!
+//! Every method takes the caller first: a task of another owner or tenant is a task that does not exist. Never here: HTTP, JSON-RPC,
+//! wasmtime, writing a task's log.
+
+mod cancel;
+mod read;
+mod send;
+
+use std::sync::Arc;
+
+use kennel_protocol::{AgentId, Caller, Error, TaskId};
+use kennel_store::{Scope, Store, StoreError, TaskView};
+
+use crate::broker::Broker;
+use crate::config::HostLimits;
+use crate::registry::Registry;
+use crate::work::Work;
+
+pub use send::SendStream;
+
+/// The operations of one host.
+#[derive(Clone)]
+pub struct Service {
+    store: Arc<Store>,
+    broker: Arc<Broker<Work>>,
+    registry: Arc<Registry>,
+    limits: HostLimits,
+}
+
+impl Service {
+    /// Operations over these parts.
+    pub fn new(store: Arc<Store>, broker: Arc<Broker<Work>>, registry: Arc<Registry>, limits: HostLimits) -> Service {
+        Service { store, broker, registry, limits }
+    }
+
+    /// The agents behind the operations.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Every task is looked up within the caller and the agent that was addressed.
+    fn scope(caller: &Caller, agent: &AgentId) -> Scope {
+        Scope { tenant: caller.tenant.clone(), owner: caller.principal.clone(), agent: Some(agent.clone()) }
+    }
+
+    async fn view(&self, scope: &Scope, task: &TaskId) -> Result<TaskView, Error> {
+        let view = self.store.task(scope, task).await.map_err(|error| store_error(&error))?;
+        view.ok_or_else(|| Error::task_not_found(task))
+    }
+}
+
+/// A fault of the store as clients see it; the chain goes to the log here, once.
+pub(crate) fn store_error(error: &StoreError) -> Error {
+    match error {
+        StoreError::Busy { retry_after } => {
+            tracing::warn!(%error, "a request was refused");
+            Error::unavailable("The host has too much to write.").retry_after(*retry_after)
+        }
+        StoreError::Full => {
+            tracing::error!(%error, "a request was refused");
+            Error::unavailable("The host has no room to store the request; nothing was written.")
+        }
+        StoreError::Unavailable(_) => {
+            tracing::error!(%error, "a request was refused");
+            Error::unavailable("The store did not answer.")
+        }
+        StoreError::Corrupt(_) => {
+            tracing::error!(%error, "a request failed");
+            Error::internal()
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! GetTask, ListTasks, SubscribeToTask: all that only looks.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kennel_protocol::types::{GetTaskRequest, ListTasksRequest, ListTasksResponse, SubscribeToTaskRequest, Task};
+use kennel_protocol::{AgentId, Caller, Error, Seq, TaskId, Timestamp};
+use kennel_store::{Artifacts, ListFilter, Scope, TaskView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Service, store_error};
+use crate::stream::{TaskStream, Until};
+
+/// Tasks in a page when the client does not say.
+const PAGE_SIZE: i32 = 50;
+
+/// Where a page ended. Bound to the filters and the caller: with others it is refused.
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    /// Status time of the last task.
+    t: i64,
+    /// Its id.
+    i: TaskId,
+    /// Begin of a hash over everything that must not change between pages.
+    f: String,
+}
+
+impl Service {
+    /// GetTask.
+    pub async fn get_task(&self, caller: &Caller, agent: &AgentId, request: &GetTaskRequest) -> Result<Task, Error> {
+        let view = self.view(&Self::scope(caller, agent), &request.id).await?;
+        self.render(&view, length(request.history_length), Artifacts::ShowAny).await
+    }
+
+    /// A view as a Task with all its contents.
+    pub(super) async fn render(
+        &self,
+        view: &TaskView,
+        history: Option<u32>,
+        artifacts: Artifacts,
+    ) -> Result<Task, Error> {
+        let mut task = view.task(history, artifacts);
+        if view.blobs {
+            let tenant = &view.row.key.tenant;
+            self.store.complete(tenant, &mut task).await.map_err(|error| store_error(&error))?;
+        }
+        Ok(task)
+    }
+
+    /// ListTasks.
+    pub async fn list_tasks(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        request: &ListTasksRequest,
+    ) -> Result<ListTasksResponse, Error> {
+        let scope = Self::scope(caller, agent);
+        let page_size = request.page_size.unwrap_or(PAGE_SIZE);
+        let fingerprint = fingerprint(&scope, request);
+        let after = request.page_token.as_deref().filter(|token| !token.is_empty());
+        let filter = ListFilter {
+            context: request.context_id.as_ref().map(ToString::to_string),
+            state: request.status,
+            since: request.status_timestamp_after,
+            after: after.map(|token| read_token(token, &fingerprint)).transpose()?,
+            limit: u32::try_from(page_size).unwrap_or(0),
+        };
+        let page = self.store.list(&scope, &filter).await.map_err(|error| store_error(&error))?;
+        let artifacts = if request.include_artifacts == Some(true) { Artifacts::Show } else { Artifacts::Omit };
+        let last = page.tasks.last().filter(|_| page.more);
+        let next_page_token = last.map(|view| write_token(view, fingerprint)).unwrap_or_default();
+        let mut tasks = Vec::with_capacity(page.tasks.len());
+        for view in &page.tasks {
+            tasks.push(self.render(view, length(request.history_length), artifacts).await?);
+        }
+        let total_size = i32::try_from(page.total).unwrap_or(i32::MAX);
+        Ok(ListTasksResponse { tasks, next_page_token, page_size, total_size })
+    }
+
+    /// SubscribeToTask. `last_event_id` is what the client says it has seen, as it stands in the header.
+    pub async fn subscribe(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        request: &SubscribeToTaskRequest,
+        last_event_id: Option<&str>,
+    ) -> Result<TaskStream, Error> {
+        let view = self.view(&Self::scope(caller, agent), &request.id).await?;
+        let finished = view.row.state.is_terminal();
+        let seen = last_event_id.and_then(|id| id.trim().parse().ok()).map(Seq::new);
+        let resumes = seen.is_some_and(|seen| seen < view.rev || (seen == view.rev && !finished));
+        let key = view.row.key.clone();
+        let (after, first) = match seen.filter(|_| resumes) {
+            Some(seen) => (seen, None),
+            None if finished => {
+                let state = view.row.state;
+                return Err(Error::unsupported(format!("task {} is over ({state}); get it instead", request.id)));
+            }
+            None => (view.rev, Some(self.render(&view, None, Artifacts::ShowAny).await?)),
+        };
+        TaskStream::new(std::sync::Arc::clone(&self.store), key, after, first.as_ref(), Until::Terminal)
+            .map_err(|error| store_error(&error))
+    }
+}
+
+/// Validated before: not negative.
+pub(super) fn length(history_length: Option<i32>) -> Option<u32> {
+    history_length.map(|length| u32::try_from(length).unwrap_or(0))
+}
+
+fn fingerprint(scope: &Scope, request: &ListTasksRequest) -> String {
+    let bound = serde_json::json!([
+        scope.tenant,
+        scope.owner,
+        scope.agent,
+        request.context_id,
+        request.status,
+        request.status_timestamp_after.map(|since| since.millis()),
+    ]);
+    let hash = Sha256::digest(bound.to_string());
+    URL_SAFE_NO_PAD.encode(hash.get(..9).unwrap_or_default())
+}
+
+fn write_token(view: &TaskView, fingerprint: String) -> String {
+    let cursor = Cursor { t: view.row.status_at.millis(), i: view.row.key.task.clone(), f: fingerprint };
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
+}
+
+fn read_token(token: &str, fingerprint: &str) -> Result<(Timestamp, TaskId), Error> {
+    let cursor: Option<Cursor> =
+        URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match cursor {
+        Some(cursor) if cursor.f == fingerprint => Ok((Timestamp::from_millis(cursor.t), cursor.i)),
+        Some(_) => Err(Error::invalid("pageToken", "belongs to a list with other filters; begin without a token")),
+        None => Err(Error::invalid("pageToken", "is not a token of this server")),
+    }
+}

@@ -1,0 +1,475 @@
+//! SendMessage and SendStreamingMessage: a message makes a task, answers one, or is answered bare.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kennel_protocol::fold::Fold;
+use kennel_protocol::types::{
+    Content, JsonObject, Message, SendMessageRequest, SendMessageResponse, StreamResponse, Task, TaskState, TaskStatus,
+    TaskStatusUpdateEvent,
+};
+use kennel_protocol::{AgentId, Caller, ContextId, Epoch, Error, ErrorKind, Seq, TaskId, Ver};
+use kennel_sandbox::{AgentDescription, Mailbox, ReplyMode};
+use kennel_store::{
+    Artifacts, Delivered, Delivery, Inbound, NewEvent, NewTask, OpenAnswer, Position, Route, Scope, Start, Stored,
+    TaskKey, TaskView, claim_of,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::cancel::bytes_of;
+use super::read::length;
+use super::{Service, store_error};
+use crate::answer::AnswerSchema;
+use crate::broker::{Hold, Slot};
+use crate::registry::Version;
+use crate::stream::{self, TaskStream, Until};
+use crate::work::{Assignment, Bare, BareEnd, Opened, Opening, RequestFacts, TaskFacts, Work};
+
+/// How long a bare message waits for a place.
+const SLOT_WAIT: Duration = Duration::from_secs(5);
+/// Looks at a task that keeps changing under a message before the client is asked to try again.
+const LOOKS_MAX: u32 = 8;
+/// Metadata key of a prompt: the schema of the answer.
+const INPUT_KEY: &str = "urn:kennel:input:1";
+
+/// A message that was taken.
+pub enum Sent {
+    /// The agent answered without a task.
+    Message(Box<Message>),
+    /// It is in a task's inbox.
+    Task(Accepted),
+}
+
+/// Where a message went.
+pub struct Accepted {
+    scope: Scope,
+    key: TaskKey,
+    /// Its number in the inbox.
+    n: u32,
+    /// Readers from this rev on see it.
+    at_seq: Seq,
+    /// For a message that made a task: the task as of event 1.
+    first: Option<Box<Task>>,
+}
+
+/// The answer to SendStreamingMessage.
+pub enum SendStream {
+    /// One message, then the end.
+    Message(Box<Message>),
+    /// The task's events.
+    Task(Box<TaskStream>),
+}
+
+/// What a new task is made from.
+struct Draft {
+    key: TaskKey,
+    facts: TaskFacts,
+    message: Message,
+    version: Arc<Version>,
+}
+
+impl Service {
+    /// SendMessage: waits for the first stop after the message was taken, unless the client wants the task at once.
+    pub async fn send_message(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        request: SendMessageRequest,
+        extensions: Vec<String>,
+    ) -> Result<SendMessageResponse, Error> {
+        let configuration = request.configuration.clone().unwrap_or_default();
+        let history = length(configuration.history_length);
+        let accepted = match self.send(caller, agent, request, extensions).await? {
+            Sent::Message(message) => return Ok(SendMessageResponse::Message(*message)),
+            Sent::Task(accepted) => accepted,
+        };
+        let at = if configuration.return_immediately {
+            None
+        } else {
+            let stop = stream::stop_after(&self.store, &accepted.key, accepted.n, accepted.at_seq).await;
+            Some(stop.map_err(|error| store_error(&error))?)
+        };
+        let view = self.store.task_at(&accepted.scope, &accepted.key.task, at).await;
+        let view = view.map_err(|error| store_error(&error))?;
+        let view = view.ok_or_else(|| Error::task_not_found(&accepted.key.task))?;
+        Ok(SendMessageResponse::Task(self.render(&view, history, Artifacts::ShowAny).await?))
+    }
+
+    /// SendStreamingMessage.
+    pub async fn send_streaming_message(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        request: SendMessageRequest,
+        extensions: Vec<String>,
+    ) -> Result<SendStream, Error> {
+        let history = length(request.configuration.as_ref().and_then(|configuration| configuration.history_length));
+        let accepted = match self.send(caller, agent, request, extensions).await? {
+            Sent::Message(message) => return Ok(SendStream::Message(message)),
+            Sent::Task(accepted) => accepted,
+        };
+        let first = match accepted.first {
+            Some(first) if history.is_none() => *first,
+            Some(_) | None => {
+                let view = self.store.task_at(&accepted.scope, &accepted.key.task, Some(accepted.at_seq)).await;
+                let view = view.map_err(|error| store_error(&error))?;
+                let view = view.ok_or_else(|| Error::task_not_found(&accepted.key.task))?;
+                self.render(&view, history, Artifacts::ShowAny).await?
+            }
+        };
+        let store = Arc::clone(&self.store);
+        let stream = TaskStream::new(store, accepted.key, accepted.at_seq, Some(&first), Until::TerminalOrInput);
+        stream.map(|stream| SendStream::Task(Box::new(stream))).map_err(|error| store_error(&error))
+    }
+
+    async fn send(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        request: SendMessageRequest,
+        extensions: Vec<String>,
+    ) -> Result<Sent, Error> {
+        let scope = Self::scope(caller, agent);
+        let version = self.registry.active(agent);
+        if let Some(version) = &version {
+            check(version.agent.card(), &request, &extensions)?;
+        }
+        if let Some(task) = request.message.task_id.clone() {
+            return self.follow_up(scope, agent, &task, request.message).await.map(Sent::Task);
+        }
+        let version = version.ok_or_else(|| Error::unsupported(format!("agent {agent} takes no new tasks")))?;
+        let return_immediately =
+            request.configuration.as_ref().is_some_and(|configuration| configuration.return_immediately);
+        let draft = self.draft(caller, agent, Arc::clone(&version), request, extensions);
+        match version.agent.card().reply_mode {
+            ReplyMode::Message => self.bare(draft).await,
+            ReplyMode::Auto if !return_immediately => self.auto(scope, draft).await,
+            ReplyMode::Auto | ReplyMode::Task => self.new_task(scope, draft).await,
+        }
+    }
+
+    fn draft(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        version: Arc<Version>,
+        request: SendMessageRequest,
+        extensions: Vec<String>,
+    ) -> Draft {
+        let key = TaskKey { tenant: caller.tenant.clone(), task: TaskId::generate() };
+        let mut message = request.message;
+        let context = message.context_id.take().unwrap_or_else(ContextId::generate);
+        message.context_id = Some(context.clone());
+        message.task_id = Some(key.task.clone());
+        let created = self.store.clock().now();
+        let life_ms = i64::try_from(self.limits.task.life_max.as_millis()).unwrap_or(i64::MAX);
+        let known = &version.agent.card().extensions;
+        let active = extensions.into_iter().filter(|uri| known.iter().any(|extension| extension.uri == *uri));
+        let facts = TaskFacts {
+            owner: caller.principal.clone(),
+            context,
+            agent: agent.clone(),
+            created,
+            expires: kennel_protocol::Timestamp::from_millis(created.millis().saturating_add(life_ms)),
+            request: RequestFacts {
+                accepted_output_modes: request.configuration.unwrap_or_default().accepted_output_modes,
+                extensions: active.collect(),
+                metadata: request.metadata,
+            },
+        };
+        Draft { key, facts, message, version }
+    }
+
+    /// A message that makes a task. With a free slot its first activation starts while the accept commits.
+    async fn new_task(&self, scope: Scope, draft: Draft) -> Result<Sent, Error> {
+        let place = self.broker.try_slot().and_then(|slot| Some((slot, self.broker.hold(&draft.key)?)));
+        let start = if place.is_some() { Start::Leased } else { Start::Ready };
+        let (new, first) = self.accept_of(&draft, start).await?;
+        let accepting = self.store.accept(new.clone());
+        match place {
+            None => accepting.await.map_err(|error| store_error(&error))?,
+            Some(place) => {
+                let assignment = assignment(&new, draft, &first, place, None)?;
+                // In this order: the accept is queued before the first commit of the activation can be.
+                let (accepted, _) =
+                    tokio::join!(biased; accepting, self.broker.hand_over(Work::Task(Box::new(assignment))));
+                accepted.map_err(|error| store_error(&error))?;
+            }
+        }
+        Ok(Sent::Task(accepted(scope, new.key, first)))
+    }
+
+    /// The reply mode `auto`: whichever comes first, the bare reply or the task.
+    async fn auto(&self, scope: Scope, draft: Draft) -> Result<Sent, Error> {
+        let place = self.broker.try_slot().and_then(|slot| Some((slot, self.broker.hold(&draft.key)?)));
+        let Some(place) = place else { return self.new_task(scope, draft).await };
+        let (new, first) = self.accept_of(&draft, Start::Leased).await?;
+        let opening = Opening::new(Arc::clone(&self.store), new.clone());
+        let mut opened = opening.watch();
+        let (reply, replied) = oneshot::channel();
+        let assignment = assignment(&new, draft, &first, place, Some((opening, reply)))?;
+        if !self.broker.hand_over(Work::Task(Box::new(assignment))).await {
+            return Err(closing());
+        }
+        let replied = tokio::select! {
+            end = replied => end.ok(),
+            _ = opened.wait_for(|opened| *opened != Opened::NotYet) => None,
+        };
+        if let Some(end) = replied {
+            return bare_answer(end);
+        }
+        // The task has opened, or the run went without either: what is known now tells.
+        let seen = opened.borrow().clone();
+        match seen {
+            Opened::Yes(_) => Ok(Sent::Task(accepted(scope, new.key, first))),
+            Opened::Refused(reason) => {
+                tracing::error!(task.id = %new.key.task, reason, "a task could not be opened");
+                Err(Error::unavailable("The store did not take the task."))
+            }
+            Opened::NotYet => Err(closing()),
+        }
+    }
+
+    /// The reply mode `message`: nothing is stored.
+    async fn bare(&self, draft: Draft) -> Result<Sent, Error> {
+        let slot = tokio::time::timeout(SLOT_WAIT, self.broker.slot()).await;
+        let Ok(Some(slot)) = slot else {
+            return Err(Error::unavailable("All places for agents are taken.").retry_after(Duration::from_secs(1)));
+        };
+        let (reply, replied) = oneshot::channel();
+        let mut message = draft.message;
+        message.task_id = None;
+        let bare = Bare {
+            version: draft.version,
+            task: draft.key.task,
+            facts: draft.facts,
+            tenant: draft.key.tenant,
+            message,
+            slot,
+            reply,
+        };
+        if !self.broker.hand_over(Work::Bare(Box::new(bare))).await {
+            return Err(closing());
+        }
+        bare_answer(replied.await.unwrap_or(BareEnd::Unavailable))
+    }
+
+    /// What the accept of a new task writes, and the task as of event 1.
+    async fn accept_of(&self, draft: &Draft, start: Start) -> Result<(NewTask, Box<Task>), Error> {
+        let Draft { key, facts, message, version } = draft;
+        let status = TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(facts.created) };
+        let mut first = Task {
+            id: key.task.clone(),
+            context_id: facts.context.clone(),
+            status,
+            artifacts: None,
+            history: Vec::new(),
+            metadata: None,
+        };
+        let event = bytes_of(&StreamResponse::Task(first.clone()))?;
+        first.history.push(message.clone());
+        let new = NewTask {
+            key: key.clone(),
+            owner: facts.owner.clone(),
+            context: facts.context.clone(),
+            agent: facts.agent.clone(),
+            digest: *version.agent.digest(),
+            created: facts.created,
+            expires: facts.expires,
+            request: bytes_of(&facts.request)?,
+            event,
+            message: self.inbound(key, message.clone()).await?,
+            start,
+        };
+        Ok((new, Box::new(first)))
+    }
+
+    /// A client's message as it is stored: large contents apart.
+    async fn inbound(&self, key: &TaskKey, mut message: Message) -> Result<Inbound, Error> {
+        let hash = Sha256::digest(bytes_of(&message)?).into();
+        let digests = self.store.cut_out_message(&key.tenant, &mut message).await;
+        let digests = digests.map_err(|error| store_error(&error))?;
+        let stored =
+            Stored { body: bytes_of(&message)?, blobs: u32::try_from(digests.len()).unwrap_or(u32::MAX), digests };
+        Ok(Inbound { message_id: message.message_id, hash, stored })
+    }
+
+    /// A message to a task that exists.
+    async fn follow_up(
+        &self,
+        scope: Scope,
+        agent: &AgentId,
+        task: &TaskId,
+        mut message: Message,
+    ) -> Result<Accepted, Error> {
+        let mut view = self.view(&scope, task).await?;
+        let context = view.row.context.clone();
+        if message.context_id.as_ref().is_some_and(|given| *given != context) {
+            return Err(Error::invalid("message.contextId", format!("task {task} belongs to another context")));
+        }
+        message.context_id = Some(context);
+        let key = view.row.key.clone();
+        let inbound = self.inbound(&key, message.clone()).await?;
+        for _ in 0..LOOKS_MAX {
+            let at = self.store.clock().now();
+            let route = self.route(&view, &message, at).await?;
+            let (owner, agent) = (scope.owner.clone(), agent.clone());
+            let delivery = Delivery { key: key.clone(), owner, agent, message: inbound.clone(), at, route };
+            match self.store.deliver(delivery).await.map_err(|error| store_error(&error))? {
+                Delivered::Accepted { n, at_seq } | Delivered::Repeated { n, at_seq } => {
+                    return Ok(Accepted { scope, key, n, at_seq, first: None });
+                }
+                Delivered::NotFound => return Err(Error::task_not_found(task)),
+                Delivered::Terminal(state) => {
+                    let text = format!("task {task} is over ({state}); start a new one in the same context");
+                    return Err(Error::unsupported(text).with("taskId", task));
+                }
+                Delivered::NotWaiting(state) => {
+                    let text = format!("task {task} takes no message now ({state}); wait until it asks");
+                    return Err(Error::unsupported(text).with("taskId", task));
+                }
+                Delivered::Moved => view = self.view(&scope, task).await?,
+            }
+        }
+        Err(Error::unavailable("The task changes too fast to take a message; try again.")
+            .retry_after(Duration::from_secs(1)))
+    }
+
+    /// How a message is to be taken, by the task as it was just seen.
+    async fn route(&self, view: &TaskView, message: &Message, at: kennel_protocol::Timestamp) -> Result<Route, Error> {
+        if view.row.open {
+            return open_answer(view, message, at).map(Route::Answer);
+        }
+        // The version that the task runs decides, not the one that is active now.
+        let queues = match self.registry.version(&view.row.digest).await {
+            Ok(version) => version.agent.card().mailbox == Mailbox::Queue,
+            Err(_) => false,
+        };
+        Ok(if queues { Route::Queue } else { Route::Repeat })
+    }
+}
+
+/// WORKING if the answer fits; else the prompt again, with what is wrong with the answer.
+fn open_answer(view: &TaskView, message: &Message, at: kennel_protocol::Timestamp) -> Result<OpenAnswer, Error> {
+    let prompt = view.fold.status.message.as_ref();
+    let schema = prompt
+        .and_then(|prompt| prompt.metadata.as_ref())
+        .and_then(|metadata| metadata.member(INPUT_KEY))
+        .and_then(|input| JsonObject::from_text(input.get()).ok())
+        .and_then(|input| input.member("schema"));
+    let fault = match schema.map(|schema| AnswerSchema::compile(&schema)) {
+        Some(Ok(schema)) => schema.find(message).err(),
+        Some(Err(_)) | None => None,
+    };
+    let (state, text) = match (&fault, prompt) {
+        (Some(fault), Some(prompt)) => (TaskState::InputRequired, Some(repeated(prompt, fault, view.rev))),
+        _ => (TaskState::Working, None),
+    };
+    let event = StreamResponse::StatusUpdate(TaskStatusUpdateEvent {
+        task_id: view.row.key.task.clone(),
+        context_id: view.row.context.clone(),
+        status: TaskStatus { state, message: text, timestamp: Some(at) },
+        metadata: None,
+    });
+    let stop = state.is_stop().then_some(state);
+    Ok(OpenAnswer { rev: view.rev, event: NewEvent { stored: Stored::plain(bytes_of(&event)?), stop }, state })
+}
+
+/// The prompt once more, introduced by what was wrong with the answer. Its schema stays with it.
+fn repeated(prompt: &Message, fault: &str, rev: Seq) -> Message {
+    let mut again = prompt.clone();
+    let base = prompt.message_id.split_once("-again-").map_or(prompt.message_id.as_str(), |(base, _)| base);
+    again.message_id = format!("{base}-again-{rev}");
+    // One introduction, however often it is repeated.
+    again.parts.retain(|part| !matches!(&part.content, Content::Text(text) if text.starts_with(DOES_NOT_FIT)));
+    let text = format!("{DOES_NOT_FIT} {fault}");
+    let part =
+        kennel_protocol::types::Part { content: Content::Text(text), metadata: None, filename: None, media_type: None };
+    again.parts.insert(0, part);
+    again
+}
+
+const DOES_NOT_FIT: &str = "The answer does not fit:";
+
+fn accepted(scope: Scope, key: TaskKey, first: Box<Task>) -> Accepted {
+    Accepted { scope, key, n: 0, at_seq: Seq::FIRST, first: Some(first) }
+}
+
+fn assignment(
+    new: &NewTask,
+    draft: Draft,
+    first: &Task,
+    (slot, hold): (Slot, Hold),
+    auto: Option<(Opening, oneshot::Sender<BareEnd>)>,
+) -> Result<Assignment, Error> {
+    let mut fold = Fold::default();
+    let event = StreamResponse::Task(Task { history: Vec::new(), ..first.clone() });
+    let folded = fold.apply(Seq::FIRST, &event).ok().and_then(|()| claim_of(new));
+    let claim = folded.ok_or_else(Error::internal)?;
+    let at = Position { ver: Ver::new(1), rev: Seq::FIRST };
+    debug_assert_eq!(claim.epoch(), Epoch::new(1));
+    let Draft { facts, message, version, .. } = draft;
+    Ok(Assignment { claim, at, fold, facts, message, version, slot, hold, auto })
+}
+
+fn bare_answer(end: BareEnd) -> Result<Sent, Error> {
+    match end {
+        BareEnd::Reply(message) => Ok(Sent::Message(message)),
+        BareEnd::Failed { kind, code, message, retryable } => Err(Error::new(ErrorKind::Internal, message)
+            .with("kind", kind)
+            .with("code", code)
+            .with("retryable", retryable)),
+        BareEnd::Invalid(text) => Err(Error::invalid_agent_response(text)),
+        BareEnd::Unavailable => Err(closing()),
+    }
+}
+
+fn closing() -> Error {
+    Error::unavailable("The host is stopping or could not run the agent; try again.")
+        .retry_after(Duration::from_secs(1))
+}
+
+/// What the card says about a message, before a task exists.
+fn check(card: &AgentDescription, request: &SendMessageRequest, extensions: &[String]) -> Result<(), Error> {
+    if let Some(missing) = card.extensions.iter().find(|known| known.required && !extensions.contains(&known.uri)) {
+        return Err(Error::extension_required(&missing.uri));
+    }
+    let configuration = request.configuration.as_ref();
+    if configuration.is_some_and(|configuration| configuration.task_push_notification_config.is_some()) {
+        return Err(Error::push_not_supported());
+    }
+    let modes = || card.input_modes.iter().chain(card.skills.iter().flat_map(|skill| &skill.input_modes));
+    for part in &request.message.parts {
+        let Some(given) = part.media_type.as_deref() else { continue };
+        if !modes().any(|mode| takes(mode, given)) {
+            return Err(Error::content_type_not_supported(given));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an input mode covers a media type: parameters do not count, `*` covers all.
+fn takes(mode: &str, given: &str) -> bool {
+    let bare = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let (mode, given) = (bare(mode), bare(given));
+    match mode.split_once('/') {
+        Some(("*", _)) => true,
+        Some((kind, "*")) => given.split_once('/').is_some_and(|(given, _)| given == kind),
+        _ => mode == given,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::takes;
+
+    #[test]
+    fn input_modes_cover_media_types() {
+        assert!(takes("text/plain", "Text/Plain; charset=utf-8"));
+        assert!(takes("*/*", "image/png"));
+        assert!(takes("image/*", "image/png"));
+        assert!(!takes("image/*", "text/plain"));
+        assert!(!takes("text/plain", "application/json"));
+    }
+}

@@ -1,0 +1,194 @@
+//! What is handed from the service to the worker: a new task's first run, or a bare message.
+//!
+//! Values only: everything that outlives the process is in the store. Also the small JSON bodies that the service writes and the worker reads.
+
+use std::sync::Arc;
+
+use kennel_protocol::fold::Fold;
+use kennel_protocol::types::{JsonObject, Message};
+use kennel_protocol::{AgentId, ContextId, PrincipalId, TaskId, Timestamp};
+use kennel_store::{Claim, NewTask, Position, Store};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, oneshot, watch};
+
+use crate::broker::{Hold, Slot};
+use crate::registry::Version;
+
+/// Facts of the request that made a task; stored with it, because the agent may ask for them after a restart.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestFacts {
+    /// Media types the client takes; empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted_output_modes: Vec<String>,
+    /// Active extensions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
+    /// Metadata of the request, not of its message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<JsonObject>,
+}
+
+/// The body of a cancel's inbox row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CancelBody {
+    /// Who asked.
+    pub source: Source,
+    /// In words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Metadata of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<JsonObject>,
+}
+
+/// Who asked a task to stop, as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// CancelTask.
+    Client,
+    /// The task's lifetime is over.
+    Deadline,
+}
+
+/// What does not change while a task lives.
+#[derive(Clone, Debug)]
+pub struct TaskFacts {
+    /// The principal it belongs to.
+    pub owner: PrincipalId,
+    /// Its conversation.
+    pub context: ContextId,
+    /// The name under which its agent is served.
+    pub agent: AgentId,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When the host ends it at the latest.
+    pub expires: Timestamp,
+    /// Facts of the request.
+    pub request: RequestFacts,
+}
+
+/// A task to run, with everything that a run needs.
+pub struct Assignment {
+    /// The right to write it.
+    pub claim: Claim,
+    /// Where its log stands.
+    pub at: Position,
+    /// Its folded view there.
+    pub fold: Fold,
+    /// What does not change.
+    pub facts: TaskFacts,
+    /// The message that made it, complete.
+    pub message: Message,
+    /// The component it is pinned to.
+    pub version: Arc<Version>,
+    /// The right to have an instance alive.
+    pub slot: Slot,
+    /// That this host holds it.
+    pub hold: Hold,
+    /// In the reply mode `auto`: the accept that is still to be made, and where a bare reply goes.
+    pub auto: Option<(Opening, oneshot::Sender<BareEnd>)>,
+}
+
+/// A message that is answered without a task.
+pub struct Bare {
+    /// The agent.
+    pub version: Arc<Version>,
+    /// The task id that would be: agents may ask for it.
+    pub task: TaskId,
+    /// Whose request it is.
+    pub facts: TaskFacts,
+    /// Boundary of data.
+    pub tenant: kennel_protocol::TenantId,
+    /// The message.
+    pub message: Message,
+    /// The right to have an instance alive.
+    pub slot: Slot,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<BareEnd>,
+}
+
+/// What came of a run that may answer without a task.
+#[derive(Clone, Debug)]
+pub enum BareEnd {
+    /// The agent's message.
+    Reply(Box<Message>),
+    /// The agent failed in its own words.
+    Failed {
+        /// Kind, code and retryable, for the error's metadata.
+        kind: &'static str,
+        /// Stable short name.
+        code: String,
+        /// One sentence.
+        message: String,
+        /// Whether trying again may help.
+        retryable: bool,
+    },
+    /// The agent did what it may not do in this reply mode.
+    Invalid(String),
+    /// The host could not run it.
+    Unavailable,
+}
+
+/// Work on its way to the worker.
+pub enum Work {
+    /// The first run of a new task.
+    Task(Box<Assignment>),
+    /// A bare message.
+    Bare(Box<Bare>),
+}
+
+/// Whether the task exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// Not yet; perhaps never.
+    NotYet,
+    /// It is on disk.
+    Yes(TaskId),
+    /// The store refused it.
+    Refused(String),
+}
+
+/// The accept of a new task, done once by whoever needs it first. Clones share it.
+#[derive(Clone)]
+pub struct Opening {
+    store: Arc<Store>,
+    new: Arc<Mutex<Option<NewTask>>>,
+    opened: watch::Sender<Opened>,
+}
+
+impl Opening {
+    /// Prepares a task.
+    pub fn new(store: Arc<Store>, new: NewTask) -> Opening {
+        Opening { store, new: Arc::new(Mutex::new(Some(new))), opened: watch::Sender::new(Opened::NotYet) }
+    }
+
+    /// Makes the task exist, if it does not yet. True: it is on disk. Cancel safe: the accept then still happens or not, and the
+    /// next caller sees neither a claim nor a second task, because the id is taken out first.
+    pub async fn open(&self) -> bool {
+        let mut held = self.new.lock().await;
+        let Some(new) = held.take() else { return matches!(*self.opened.borrow(), Opened::Yes(_)) };
+        let task = new.key.task.clone();
+        match self.store.accept(new).await {
+            Ok(()) => {
+                self.opened.send_replace(Opened::Yes(task));
+                true
+            }
+            Err(error) => {
+                self.opened.send_replace(Opened::Refused(error.to_string()));
+                false
+            }
+        }
+    }
+
+    /// Gives the task up before it was opened. False: it is open already.
+    pub async fn abandon(&self) -> bool {
+        self.new.lock().await.take().is_some()
+    }
+
+    /// Watches whether the task exists.
+    pub fn watch(&self) -> watch::Receiver<Opened> {
+        self.opened.subscribe()
+    }
+}

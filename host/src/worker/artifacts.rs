@@ -1,0 +1,144 @@
+//! What a task has published: bounds, and the artifacts that are being sent in pieces.
+
+use std::collections::HashMap;
+
+use kennel_protocol::ArtifactId;
+use kennel_protocol::types::{Artifact, Content, Part};
+use kennel_sandbox::call::{ErrorKind, GuestError, Heading};
+
+use crate::config::TaskLimits;
+
+/// An artifact between `open` and `close`.
+struct Piecewise {
+    heading: Heading,
+    /// Whether the first piece has been sent.
+    begun: bool,
+}
+
+/// One piece on its way out.
+pub(crate) struct Piece {
+    pub(crate) artifact: Artifact,
+    pub(crate) append: bool,
+}
+
+/// The artifacts of one activation.
+pub(crate) struct Artifacts {
+    limits: TaskLimits,
+    open: HashMap<ArtifactId, Piecewise>,
+    /// In the order in which they were opened, so that the host closes them in the same order.
+    order: Vec<ArtifactId>,
+    known: HashMap<ArtifactId, usize>,
+    bytes: usize,
+}
+
+impl Artifacts {
+    pub(crate) fn new(limits: TaskLimits) -> Artifacts {
+        Artifacts { limits, open: HashMap::new(), order: Vec::new(), known: HashMap::new(), bytes: 0 }
+    }
+
+    /// Takes a whole artifact; an id that exists is replaced.
+    pub(crate) fn publish(&mut self, artifact: &Artifact) -> Result<(), GuestError> {
+        let id = &artifact.artifact_id;
+        if self.open.contains_key(id) {
+            return Err(invalid("artifact-id", format!("artifact {id} is still open; close it first")));
+        }
+        let replaced = self.known.get(id).copied();
+        let size = size_of(&artifact.parts);
+        self.grow(replaced.is_none(), size, replaced.unwrap_or(0))?;
+        self.known.insert(id.clone(), size);
+        Ok(())
+    }
+
+    /// Begins an artifact in pieces.
+    pub(crate) fn open(&mut self, id: ArtifactId, heading: Heading) -> Result<(), GuestError> {
+        if self.known.contains_key(&id) {
+            return Err(invalid("artifact-id", format!("artifact {id} is in use")));
+        }
+        self.grow(true, 0, 0)?;
+        self.known.insert(id.clone(), 0);
+        self.order.push(id.clone());
+        self.open.insert(id, Piecewise { heading, begun: false });
+        Ok(())
+    }
+
+    /// The next piece of an open artifact.
+    pub(crate) fn append(&mut self, id: &ArtifactId, parts: Vec<Part>) -> Result<Piece, GuestError> {
+        let size = size_of(&parts);
+        if !self.open.contains_key(id) {
+            return Err(not_open(id));
+        }
+        self.grow(false, size, 0)?;
+        if let Some(known) = self.known.get_mut(id) {
+            *known += size;
+        }
+        let Some(piecewise) = self.open.get_mut(id) else { return Err(not_open(id)) };
+        let append = std::mem::replace(&mut piecewise.begun, true);
+        Ok(Piece { artifact: piecewise.artifact(id, parts, append), append })
+    }
+
+    /// The last piece; without parts it is an empty text.
+    pub(crate) fn close(&mut self, id: &ArtifactId, parts: Vec<Part>) -> Result<Piece, GuestError> {
+        let parts = if parts.is_empty() { empty_text() } else { parts };
+        let piece = self.append(id, parts)?;
+        self.open.remove(id);
+        self.order.retain(|open| open != id);
+        Ok(piece)
+    }
+
+    /// The oldest artifact still open.
+    pub(crate) fn next_open(&self) -> Option<ArtifactId> {
+        self.order.first().cloned()
+    }
+
+    fn grow(&mut self, one_more: bool, bytes: usize, freed: usize) -> Result<(), GuestError> {
+        if one_more && self.known.len() >= self.limits.artifacts_max {
+            let text = format!("a task has at most {} artifacts", self.limits.artifacts_max);
+            return Err(GuestError::new(ErrorKind::Limit, "artifacts", text));
+        }
+        let total = self.bytes.saturating_sub(freed) + bytes;
+        if total > self.limits.artifact_bytes_max {
+            let text = format!("the artifacts of a task have at most {} bytes", self.limits.artifact_bytes_max);
+            return Err(GuestError::new(ErrorKind::Limit, "artifact-bytes", text));
+        }
+        self.bytes = total;
+        Ok(())
+    }
+}
+
+impl Piecewise {
+    /// Name, description and metadata go with the first piece only.
+    fn artifact(&self, id: &ArtifactId, parts: Vec<Part>, append: bool) -> Artifact {
+        let heading = (!append).then_some(&self.heading);
+        Artifact {
+            artifact_id: id.clone(),
+            name: heading.and_then(|heading| heading.name.clone()),
+            description: heading.and_then(|heading| heading.description.clone()),
+            parts,
+            metadata: heading.and_then(|heading| heading.metadata.clone()),
+            extensions: heading.map(|heading| heading.extensions.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+fn size_of(parts: &[Part]) -> usize {
+    parts
+        .iter()
+        .map(|part| match &part.content {
+            Content::Text(text) | Content::Url(text) => text.len(),
+            Content::Raw(bytes) => bytes.len(),
+            Content::Data(json) => json.get().len(),
+        })
+        .sum()
+}
+
+fn empty_text() -> Vec<Part> {
+    vec![Part { content: Content::Text(String::new()), metadata: None, filename: None, media_type: None }]
+}
+
+fn not_open(id: &ArtifactId) -> GuestError {
+    GuestError::new(ErrorKind::NotFound, "artifact-id", format!("artifact {id} is not open"))
+}
+
+fn invalid(field: &str, text: String) -> GuestError {
+    GuestError::new(ErrorKind::Invalid, field, text)
+}

@@ -1,0 +1,76 @@
+//! Progress without a flood: of calls that carry only progress, at most one in 250 ms becomes an event: the newest, the last one always.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kennel_protocol::types::StreamResponse;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::lane::{Close, Dead, Lane};
+
+/// Progress events of a task are at least this far apart.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Holds back what comes too soon. Clones share the gate.
+#[derive(Clone)]
+pub(crate) struct ProgressGate {
+    lane: Lane,
+    timers: TaskTracker,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    sent: Option<Instant>,
+    held: Option<StreamResponse>,
+    timed: bool,
+}
+
+impl ProgressGate {
+    pub(crate) fn new(lane: Lane, timers: TaskTracker) -> ProgressGate {
+        ProgressGate { lane, timers, state: Arc::default() }
+    }
+
+    /// Sends the event now, or keeps it as the newest until its time has come.
+    pub(crate) async fn offer(&self, event: StreamResponse) -> Result<(), Dead> {
+        let mut state = self.state.lock().await;
+        let due = state.sent.map(|sent| sent + INTERVAL);
+        match due.filter(|due| *due > Instant::now()) {
+            None => {
+                state.sent = Some(Instant::now());
+                self.lane.push(event, Close::No).await.map(drop)
+            }
+            Some(due) => {
+                state.held = Some(event);
+                if !state.timed {
+                    state.timed = true;
+                    let gate = self.clone();
+                    self.timers.spawn(async move { gate.send_at(due).await });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn send_at(&self, due: Instant) {
+        tokio::time::sleep_until(due).await;
+        let mut state = self.state.lock().await;
+        state.timed = false;
+        if let Some(event) = state.held.take() {
+            state.sent = Some(Instant::now());
+            // A dead lane has told the activation already.
+            self.lane.push(event, Close::No).await.ok();
+        }
+    }
+
+    /// Sends what is held: before the state changes, so that nothing of the old state comes after.
+    pub(crate) async fn settle(&self) -> Result<(), Dead> {
+        let mut state = self.state.lock().await;
+        match state.held.take() {
+            Some(event) => self.lane.push(event, Close::No).await.map(drop),
+            None => Ok(()),
+        }
+    }
+}

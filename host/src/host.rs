@@ -98,7 +98,7 @@ impl Host {
         let closing = CancellationToken::new();
         let base_url = settings.public_url.unwrap_or_else(|| format!("http://{address}"));
         let service = Service::new(Arc::clone(&store), broker, registry, settings.limits.clone());
-        let app = App::new(service, settings.limits.clone(), base_url, closing.clone());
+        let app = App::new(service, settings.limits.clone(), &base_url, closing.clone());
         let server = api::serve(listener, api::router(app), &settings.limits);
         #[expect(clippy::disallowed_methods, reason = "awaited in stop")]
         let following = tokio::spawn(folder.follow(closing.clone()));

@@ -121,7 +121,7 @@ fn item(seq: Seq, task: &Task) -> Result<StreamItem, StoreError> {
 }
 
 /// Waits for the first stop after client message `n` was taken and returns its seq. Cancel safe: reads only.
-pub async fn stop_after(store: &Store, key: &TaskKey, n: u32, at_seq: Seq) -> Result<Seq, StoreError> {
+pub(crate) async fn stop_after(store: &Store, key: &TaskKey, n: u32, at_seq: Seq) -> Result<Seq, StoreError> {
     let mut subscription = store.subscribe(key);
     // The message's own event may be the stop: an answer that did not fit repeats the prompt at once.
     let mut seen = Seq::new(at_seq.get().saturating_sub(1));
@@ -136,7 +136,7 @@ pub async fn stop_after(store: &Store, key: &TaskKey, n: u32, at_seq: Seq) -> Re
 }
 
 /// Waits until the task is terminal. Cancel safe: reads only.
-pub async fn terminal(store: &Store, key: &TaskKey) -> Result<(), StoreError> {
+pub(crate) async fn terminal(store: &Store, key: &TaskKey) -> Result<(), StoreError> {
     let mut subscription = store.subscribe(key);
     let mut seen = Seq::new(0);
     loop {

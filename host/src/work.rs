@@ -31,7 +31,7 @@ pub struct RequestFacts {
 
 /// The body of a cancel's inbox row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CancelBody {
+pub(crate) struct CancelBody {
     /// Who asked.
     pub source: Source,
     /// In words.
@@ -45,7 +45,7 @@ pub struct CancelBody {
 /// Who asked a task to stop, as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub(crate) enum Source {
     /// CancelTask.
     Client,
     /// The task's lifetime is over.

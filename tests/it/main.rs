@@ -1,1 +1,19 @@
-fn main() {}
+//! End-to-end tests: each starts the real binary on a free port with folders of its own and speaks HTTP to it.
+//!
+//! `harness` starts and stops it, `http` and `events` are the wire, `plugins` builds the agents. The tests are in files by noun.
+//! Without wake-ups, only slower: `KENNEL_TEST_POKES=off cargo test -p kennel --test it`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests: the allowances of clippy.toml hold for functions with #[test] only"
+)]
+
+mod events;
+mod harness;
+mod http;
+mod plugins;
+
+mod smoke;

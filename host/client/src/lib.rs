@@ -8,7 +8,7 @@
 //! use kennel_client::{Client, user_message};
 //! use kennel_protocol::types::{Part, SendMessageRequest};
 //!
-//! let client = Client::connect("http://127.0.0.1:8420/agents/echo").await?;
+//! let client = Client::connect("http://127.0.0.1:8080/agents/echo").await?;
 //! let message = user_message(vec![Part::text("hello")]);
 //! let mut events = client.stream(SendMessageRequest { message, ..Default::default() }).await?;
 //! while let Some(event) = events.next().await? {

@@ -15,6 +15,9 @@ const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 /// The same for each table. They are small, and giving their pages back takes a system call each that stops all threads.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
+/// Addresses that a memory without a pool reserves beyond its size when it grows, so that not every step copies it.
+const GROWTH_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Core instances of one component. A Rust agent with std has 18: its own, one for each WASI interface, and adapters.
 const CORE_INSTANCES_MAX: u32 = 64;
 
@@ -123,8 +126,14 @@ fn config(name: ProfileName, limits: &Limits, allocation: Allocation) -> Config 
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }
         Allocation::OnDemand => {
-            // Explicit bounds checks instead of 4 GiB of reserved addresses for each memory.
-            config.allocation_strategy(InstanceAllocationStrategy::OnDemand).memory_reservation(0);
+            // Explicit bounds checks instead of reserved addresses, which by default are 4 GiB for each memory and 2 GiB
+            // for one that grew.
+            config
+                .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+                .memory_reservation(0)
+                .memory_reservation_for_growth(GROWTH_BYTES)
+                .memory_guard_size(0)
+                .guard_before_linear_memory(false);
         }
     }
     config

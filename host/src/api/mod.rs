@@ -35,7 +35,7 @@ pub struct App {
 
 impl App {
     /// The operations behind their urls.
-    pub fn new(service: Service, limits: HostLimits, base_url: String, closing: CancellationToken) -> App {
+    pub fn new(service: Service, limits: HostLimits, base_url: &str, closing: CancellationToken) -> App {
         App { service, limits, base_url: base_url.trim_end_matches('/').into(), closing }
     }
 

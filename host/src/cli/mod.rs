@@ -1,6 +1,12 @@
 //! The command line. Everything a command does is in its own file; this one has the table.
 
+mod a2a;
+pub mod build;
+mod demo;
+pub mod embedded;
+pub mod new;
 mod serve;
+mod toolchain;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -30,6 +36,14 @@ struct Cli {
 enum Command {
     /// Serve the agents in a folder
     Serve(serve::ServeArgs),
+    /// See it work: build the example agents, serve them and talk to them
+    Demo(demo::DemoArgs),
+    /// Begin an agent of your own
+    New(new::NewArgs),
+    /// Compile agents to components
+    Build(build::BuildArgs),
+    /// Talk to an A2A agent
+    A2a(a2a::A2aArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -43,6 +57,10 @@ pub fn main() -> ExitCode {
     runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => ended(serve::run(args).await),
+            Command::Demo(args) => ended(demo::run(args).await),
+            Command::New(args) => new::run(&args),
+            Command::Build(args) => build::run(args).await,
+            Command::A2a(args) => a2a::run(args).await,
         }
     })
 }

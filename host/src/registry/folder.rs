@@ -35,7 +35,7 @@ pub struct FolderError {
 type Stamp = (u64, Option<SystemTime>);
 
 /// What is known of the files.
-pub struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     registry: Arc<Registry>,
     /// As seen at the last look.
@@ -54,12 +54,12 @@ struct Found {
 
 impl Folder {
     /// A folder that has not been looked at.
-    pub fn new(path: &Path, registry: Arc<Registry>) -> Folder {
+    pub(crate) fn new(path: &Path, registry: Arc<Registry>) -> Folder {
         Folder { path: path.to_owned(), registry, seen: HashMap::new(), read: HashMap::new(), misnamed: HashSet::new() }
     }
 
     /// Loads what lies in the folder before the host begins to serve.
-    pub async fn load(&mut self) -> Result<(), FolderError> {
+    pub(crate) async fn load(&mut self) -> Result<(), FolderError> {
         for _ in 0..FIRST_LOOKS {
             self.look().await?;
             if self.seen.len() == self.read.len() {
@@ -74,7 +74,7 @@ impl Folder {
     }
 
     /// Follows the folder until the host stops.
-    pub async fn follow(mut self, stopping: CancellationToken) {
+    pub(crate) async fn follow(mut self, stopping: CancellationToken) {
         let mut readable = true;
         while stopping.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             match self.look().await {

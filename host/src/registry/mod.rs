@@ -13,7 +13,7 @@ use kennel_protocol::{AgentId, Digest, TenantId, Timestamp};
 use kennel_sandbox::{Agent, LoadError, Sandbox};
 use kennel_store::{Store, StoreError};
 
-pub use folder::{Folder, FolderError};
+pub(crate) use folder::{Folder, FolderError};
 
 /// A loaded component.
 pub struct Version {

@@ -17,7 +17,7 @@ use crate::config::HostLimits;
 use crate::registry::Registry;
 use crate::work::Work;
 
-pub use send::SendStream;
+pub(crate) use send::SendStream;
 
 /// The operations of one host.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use kennel_protocol::types::{
     Content, JsonObject, Message, SendMessageRequest, SendMessageResponse, StreamResponse, Task, TaskState, TaskStatus,
     TaskStatusUpdateEvent,
 };
-use kennel_protocol::{AgentId, Caller, ContextId, Epoch, Error, ErrorKind, Seq, TaskId, Ver};
+use kennel_protocol::{AgentId, Caller, ContextId, Epoch, Error, ErrorKind, Seq, TaskId, Timestamp, Ver};
 use kennel_sandbox::{AgentDescription, Mailbox, ReplyMode};
 use kennel_store::{
     Artifacts, Delivered, Delivery, Inbound, NewEvent, NewTask, OpenAnswer, Position, Route, Scope, Start, Stored,
@@ -34,7 +34,7 @@ const LOOKS_MAX: u32 = 8;
 const INPUT_KEY: &str = "urn:kennel:input:1";
 
 /// A message that was taken.
-pub enum Sent {
+pub(super) enum Sent {
     /// The agent answered without a task.
     Message(Box<Message>),
     /// It is in a task's inbox.
@@ -42,7 +42,7 @@ pub enum Sent {
 }
 
 /// Where a message went.
-pub struct Accepted {
+pub(super) struct Accepted {
     scope: Scope,
     key: TaskKey,
     /// Its number in the inbox.
@@ -66,7 +66,13 @@ struct Draft {
     key: TaskKey,
     facts: TaskFacts,
     message: Message,
+}
+
+/// Where it runs at once.
+struct Place {
     version: Arc<Version>,
+    slot: Slot,
+    hold: Hold,
 }
 
 impl Service {
@@ -141,56 +147,50 @@ impl Service {
         let version = version.ok_or_else(|| Error::unsupported(format!("agent {agent} takes no new tasks")))?;
         let return_immediately =
             request.configuration.as_ref().is_some_and(|configuration| configuration.return_immediately);
-        let draft = self.draft(caller, agent, Arc::clone(&version), request, extensions);
+        let known = &version.agent.card().extensions;
+        let active = extensions.into_iter().filter(|uri| known.iter().any(|extension| extension.uri == *uri)).collect();
+        let draft = self.draft(&scope, agent, request, active);
         match version.agent.card().reply_mode {
-            ReplyMode::Message => self.bare(draft).await,
-            ReplyMode::Auto if !return_immediately => self.auto(scope, draft).await,
-            ReplyMode::Auto | ReplyMode::Task => self.new_task(scope, draft).await,
+            ReplyMode::Message => self.bare(version, draft).await,
+            ReplyMode::Auto if !return_immediately => self.auto(scope, version, draft).await,
+            ReplyMode::Auto | ReplyMode::Task => self.new_task(scope, version, draft).await,
         }
     }
 
-    fn draft(
-        &self,
-        caller: &Caller,
-        agent: &AgentId,
-        version: Arc<Version>,
-        request: SendMessageRequest,
-        extensions: Vec<String>,
-    ) -> Draft {
-        let key = TaskKey { tenant: caller.tenant.clone(), task: TaskId::generate() };
+    /// A new task's facts, and its message made complete. `extensions`: the active ones.
+    fn draft(&self, scope: &Scope, agent: &AgentId, request: SendMessageRequest, extensions: Vec<String>) -> Draft {
+        let key = scope.key(&TaskId::generate());
         let mut message = request.message;
         let context = message.context_id.take().unwrap_or_else(ContextId::generate);
         message.context_id = Some(context.clone());
         message.task_id = Some(key.task.clone());
         let created = self.store.clock().now();
         let life_ms = i64::try_from(self.limits.task.life_max.as_millis()).unwrap_or(i64::MAX);
-        let known = &version.agent.card().extensions;
-        let active = extensions.into_iter().filter(|uri| known.iter().any(|extension| extension.uri == *uri));
         let facts = TaskFacts {
-            owner: caller.principal.clone(),
+            owner: scope.owner.clone(),
             context,
             agent: agent.clone(),
             created,
-            expires: kennel_protocol::Timestamp::from_millis(created.millis().saturating_add(life_ms)),
+            expires: Timestamp::from_millis(created.millis().saturating_add(life_ms)),
             request: RequestFacts {
                 accepted_output_modes: request.configuration.unwrap_or_default().accepted_output_modes,
-                extensions: active.collect(),
+                extensions,
                 metadata: request.metadata,
             },
         };
-        Draft { key, facts, message, version }
+        Draft { key, facts, message }
     }
 
     /// A message that makes a task. With a free slot its first activation starts while the accept commits.
-    async fn new_task(&self, scope: Scope, draft: Draft) -> Result<Sent, Error> {
+    async fn new_task(&self, scope: Scope, version: Arc<Version>, draft: Draft) -> Result<Sent, Error> {
         let place = self.broker.try_slot().and_then(|slot| Some((slot, self.broker.hold(&draft.key)?)));
         let start = if place.is_some() { Start::Leased } else { Start::Ready };
-        let (new, first) = self.accept_of(&draft, start).await?;
+        let (new, first) = self.accept_of(&draft, &version, start).await?;
         let accepting = self.store.accept(new.clone());
         match place {
             None => accepting.await.map_err(|error| store_error(&error))?,
-            Some(place) => {
-                let assignment = assignment(&new, draft, &first, place, None)?;
+            Some((slot, hold)) => {
+                let assignment = assignment(&new, draft, &first, Place { version, slot, hold }, None)?;
                 // In this order: the accept is queued before the first commit of the activation can be.
                 let (accepted, _) =
                     tokio::join!(biased; accepting, self.broker.hand_over(Work::Task(Box::new(assignment))));
@@ -201,14 +201,14 @@ impl Service {
     }
 
     /// The reply mode `auto`: whichever comes first, the bare reply or the task.
-    async fn auto(&self, scope: Scope, draft: Draft) -> Result<Sent, Error> {
+    async fn auto(&self, scope: Scope, version: Arc<Version>, draft: Draft) -> Result<Sent, Error> {
         let place = self.broker.try_slot().and_then(|slot| Some((slot, self.broker.hold(&draft.key)?)));
-        let Some(place) = place else { return self.new_task(scope, draft).await };
-        let (new, first) = self.accept_of(&draft, Start::Leased).await?;
+        let Some((slot, hold)) = place else { return self.new_task(scope, version, draft).await };
+        let (new, first) = self.accept_of(&draft, &version, Start::Leased).await?;
         let opening = Opening::new(Arc::clone(&self.store), new.clone());
         let mut opened = opening.watch();
         let (reply, replied) = oneshot::channel();
-        let assignment = assignment(&new, draft, &first, place, Some((opening, reply)))?;
+        let assignment = assignment(&new, draft, &first, Place { version, slot, hold }, Some((opening, reply)))?;
         if !self.broker.hand_over(Work::Task(Box::new(assignment))).await {
             return Err(closing());
         }
@@ -232,7 +232,7 @@ impl Service {
     }
 
     /// The reply mode `message`: nothing is stored.
-    async fn bare(&self, draft: Draft) -> Result<Sent, Error> {
+    async fn bare(&self, version: Arc<Version>, draft: Draft) -> Result<Sent, Error> {
         let slot = tokio::time::timeout(SLOT_WAIT, self.broker.slot()).await;
         let Ok(Some(slot)) = slot else {
             return Err(Error::unavailable("All places for agents are taken.").retry_after(Duration::from_secs(1)));
@@ -240,15 +240,8 @@ impl Service {
         let (reply, replied) = oneshot::channel();
         let mut message = draft.message;
         message.task_id = None;
-        let bare = Bare {
-            version: draft.version,
-            task: draft.key.task,
-            facts: draft.facts,
-            tenant: draft.key.tenant,
-            message,
-            slot,
-            reply,
-        };
+        let bare =
+            Bare { version, task: draft.key.task, facts: draft.facts, tenant: draft.key.tenant, message, slot, reply };
         if !self.broker.hand_over(Work::Bare(Box::new(bare))).await {
             return Err(closing());
         }
@@ -256,8 +249,8 @@ impl Service {
     }
 
     /// What the accept of a new task writes, and the task as of event 1.
-    async fn accept_of(&self, draft: &Draft, start: Start) -> Result<(NewTask, Box<Task>), Error> {
-        let Draft { key, facts, message, version } = draft;
+    async fn accept_of(&self, draft: &Draft, version: &Version, start: Start) -> Result<(NewTask, Box<Task>), Error> {
+        let Draft { key, facts, message } = draft;
         let status = TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(facts.created) };
         let mut first = Task {
             id: key.task.clone(),
@@ -337,7 +330,7 @@ impl Service {
     }
 
     /// How a message is to be taken, by the task as it was just seen.
-    async fn route(&self, view: &TaskView, message: &Message, at: kennel_protocol::Timestamp) -> Result<Route, Error> {
+    async fn route(&self, view: &TaskView, message: &Message, at: Timestamp) -> Result<Route, Error> {
         if view.row.open {
             return open_answer(view, message, at).map(Route::Answer);
         }
@@ -351,7 +344,7 @@ impl Service {
 }
 
 /// WORKING if the answer fits; else the prompt again, with what is wrong with the answer.
-fn open_answer(view: &TaskView, message: &Message, at: kennel_protocol::Timestamp) -> Result<OpenAnswer, Error> {
+fn open_answer(view: &TaskView, message: &Message, at: Timestamp) -> Result<OpenAnswer, Error> {
     let prompt = view.fold.status.message.as_ref();
     let schema = prompt
         .and_then(|prompt| prompt.metadata.as_ref())
@@ -400,7 +393,7 @@ fn assignment(
     new: &NewTask,
     draft: Draft,
     first: &Task,
-    (slot, hold): (Slot, Hold),
+    place: Place,
     auto: Option<(Opening, oneshot::Sender<BareEnd>)>,
 ) -> Result<Assignment, Error> {
     let mut fold = Fold::default();
@@ -409,7 +402,8 @@ fn assignment(
     let claim = folded.ok_or_else(Error::internal)?;
     let at = Position { ver: Ver::new(1), rev: Seq::FIRST };
     debug_assert_eq!(claim.epoch(), Epoch::new(1));
-    let Draft { facts, message, version, .. } = draft;
+    let Draft { facts, message, .. } = draft;
+    let Place { version, slot, hold } = place;
     Ok(Assignment { claim, at, fold, facts, message, version, slot, hold, auto })
 }
 

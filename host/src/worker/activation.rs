@@ -3,7 +3,7 @@
 //! The journal of the next step sits on [`HostCalls::call`]. Never here: how an activation begins and ends (that is the supervisor in
 //! `worker/supervise.rs`), SQL, wasmtime.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +51,24 @@ pub(crate) struct Facts {
     pub(crate) credentials: Vec<String>,
     /// Whether WORKING was written.
     pub(crate) begun: AtomicBool,
+    /// Runs of this host that wait for a client's message.
+    pub(crate) waiting: Arc<AtomicUsize>,
+}
+
+/// One of the runs that wait for a client's message, while it lives.
+struct WaitsForClient(Arc<AtomicUsize>);
+
+impl WaitsForClient {
+    fn new(waiting: &Arc<AtomicUsize>) -> WaitsForClient {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        WaitsForClient(Arc::clone(waiting))
+    }
+}
+
+impl Drop for WaitsForClient {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Facts {
@@ -225,19 +243,19 @@ impl Activation {
 
     async fn history(&mut self, limit: u32) -> Result<Answer, Refusal> {
         self.lane.flush().await?;
-        let view = self.facts.store.held_task(self.lane.claim()).await.map_err(unavailable)?;
+        let view = self.facts.store.held_task(self.lane.claim()).await.map_err(|error| unavailable(&error))?;
         let view = view.ok_or(Refusal::Abandon)?;
         let mut messages = view.history(Some(limit.min(HISTORY_MAX)));
         for message in &mut messages {
             let completed = self.facts.store.complete_message(&self.facts.scope.tenant, message).await;
-            completed.map_err(unavailable)?;
+            completed.map_err(|error| unavailable(&error))?;
         }
         Ok(Answer::Messages(messages))
     }
 
     /// Another task of this owner: of the same context, or one that the client named.
     async fn related(&mut self, task: &TaskId) -> Result<Answer, Refusal> {
-        let view = self.facts.store.task(&self.facts.scope, task).await.map_err(unavailable)?;
+        let view = self.facts.store.task(&self.facts.scope, task).await.map_err(|error| unavailable(&error))?;
         let seen = view.filter(|view| {
             view.row.context == self.facts.subject.context || self.references.contains(&view.row.key.task)
         });
@@ -247,7 +265,11 @@ impl Activation {
         };
         let mut task = view.task(Some(0), Shown::Show);
         if view.blobs {
-            self.facts.store.complete(&self.facts.scope.tenant, &mut task).await.map_err(unavailable)?;
+            self.facts
+                .store
+                .complete(&self.facts.scope.tenant, &mut task)
+                .await
+                .map_err(|error| unavailable(&error))?;
         }
         Ok(Answer::Task(Box::new(task)))
     }
@@ -256,7 +278,7 @@ impl Activation {
         let subject = &self.facts.subject;
         let limit = limit.min(RELATED_MAX);
         let ids = self.facts.store.related_ids(&self.facts.scope, subject.context.as_str(), &subject.task, limit).await;
-        Ok(Answer::TaskIds(ids.map_err(unavailable)?))
+        Ok(Answer::TaskIds(ids.map_err(|error| unavailable(&error))?))
     }
 
     fn cancel_requested(&mut self) -> Option<kennel_sandbox::call::CancelRequest> {
@@ -364,6 +386,7 @@ impl Activation {
         self.lane.flush().await?;
         let wait = timeout.unwrap_or(self.facts.limits.input_wait_max);
         let mut deadline = Instant::now().checked_add(wait);
+        let _waits = WaitsForClient::new(&self.facts.waiting);
         loop {
             match self.inbox.wait(Some(asked), deadline).await {
                 Woken::Message(inbound) => {
@@ -399,7 +422,7 @@ impl Activation {
         if self.lane.close_prompt(self.status(TaskState::Working, None), now).await? {
             return Ok(Closed::ByUs);
         }
-        let waiting = self.facts.store.waiting(self.lane.claim().key()).await.map_err(unavailable)?;
+        let waiting = self.facts.store.waiting(self.lane.claim().key()).await.map_err(|error| unavailable(&error))?;
         self.lane.catch_up(waiting.ok_or(Refusal::Abandon)?.at).await?;
         let open = self.lane.with_fold(|fold, _| fold.status.state.is_interrupted());
         Ok(if open { Closed::StillOpen } else { Closed::ByAnswer })
@@ -445,7 +468,7 @@ fn wrapped(key: &str, value: &JsonValue) -> JsonValue {
 }
 
 /// A read that failed is the host's fault: the activation is given up and tried again.
-fn unavailable(error: kennel_store::StoreError) -> Refusal {
+fn unavailable(error: &kennel_store::StoreError) -> Refusal {
     tracing::warn!(%error, "a read for an agent failed; the activation is given up");
     Refusal::Abandon
 }

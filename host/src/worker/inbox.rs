@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kennel_protocol::types::Message;
 use kennel_protocol::{Epoch, Seq, Timestamp};
 use kennel_sandbox::call::{CancelRequest, CancelSource};
 use kennel_store::{InboxMessage, Position, Store, StoreError, TaskKey};

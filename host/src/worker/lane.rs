@@ -132,7 +132,7 @@ impl Lane {
             Err(error) => return self.give_up(&error),
         };
         self.room().await?;
-        self.enqueue(event, digests, close)
+        self.enqueue(&event, digests, close)
     }
 
     /// Notes that the agent has taken a client message or a cancel.
@@ -142,14 +142,14 @@ impl Lane {
         self.send(&mut state);
     }
 
-    fn enqueue(&self, event: StreamResponse, digests: Vec<Digest>, close: Close) -> Result<Seq, Dead> {
-        let Ok(body) = serde_json::to_vec(&event) else { return self.give_up("an event does not serialize") };
+    fn enqueue(&self, event: &StreamResponse, digests: Vec<Digest>, close: Close) -> Result<Seq, Dead> {
+        let Ok(body) = serde_json::to_vec(event) else { return self.give_up("an event does not serialize") };
         let mut state = self.state();
         if state.dead {
             return Err(Dead);
         }
         let seq = state.last.next();
-        if let Err(error) = state.fold.apply(seq, &event) {
+        if let Err(error) = state.fold.apply(seq, event) {
             drop(state);
             return self.give_up(error);
         }
@@ -157,7 +157,7 @@ impl Lane {
         state.tail.events += 1;
         state.tail.bytes += body.len();
         state.queue.bytes += body.len();
-        let stop = stop_of(&event);
+        let stop = stop_of(event);
         let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
         state.queue.events.push(NewEvent { stored: Stored { body: body.into(), blobs, digests }, stop });
         if close == Close::Finish {
@@ -338,11 +338,6 @@ impl Lane {
     /// Where the log stands on disk.
     pub(crate) fn position(&self) -> Position {
         self.state().at
-    }
-
-    /// Whether the lane has lost its task.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.state().dead
     }
 }
 

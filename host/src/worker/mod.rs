@@ -16,6 +16,7 @@ mod run;
 mod supervise;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kennel_protocol::Seq;
@@ -41,8 +42,11 @@ const ORPHANS_EVERY: Duration = Duration::from_secs(5);
 /// How long a run waits whose component cannot be loaded.
 const LOAD_RETRY: Duration = Duration::from_secs(5);
 
+/// How often a stopping host looks whether anything still runs.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
 /// What a worker is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The host's store.
     pub store: Arc<Store>,
     /// Slots and holds.
@@ -58,7 +62,7 @@ pub struct Parts {
 }
 
 /// The worker of one host.
-pub struct Worker {
+pub(crate) struct Worker {
     pub(crate) store: Arc<Store>,
     pub(crate) broker: Arc<Broker<Work>>,
     registry: Arc<Registry>,
@@ -69,6 +73,8 @@ pub struct Worker {
     pub(crate) commits: TaskTracker,
     /// Supervisors.
     tasks: TaskTracker,
+    /// How many of them wait for a client's message, so that no drain time would bring them to an end.
+    pub(crate) waiting: Arc<AtomicUsize>,
     /// Stops the loops: nothing new is taken.
     stopping: CancellationToken,
     /// Ends what runs.
@@ -77,7 +83,7 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the loops.
-    pub fn start(parts: Parts, work: mpsc::Receiver<Work>) -> Arc<Worker> {
+    pub(crate) fn start(parts: Parts, work: mpsc::Receiver<Work>) -> Arc<Worker> {
         let worker = Arc::new(Worker {
             store: parts.store,
             broker: parts.broker,
@@ -87,6 +93,7 @@ impl Worker {
             seed_key: parts.seed_key,
             commits: TaskTracker::new(),
             tasks: TaskTracker::new(),
+            waiting: Arc::default(),
             stopping: CancellationToken::new(),
             drained: CancellationToken::new(),
         });
@@ -97,18 +104,25 @@ impl Worker {
     }
 
     /// Takes nothing new, lets what runs go on for the drain time, then gives the rest back.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         self.stopping.cancel();
         self.broker.close();
         self.tasks.close();
-        if tokio::time::timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(self.limits.drain, self.idle()).await.is_err() {
             tracing::info!(tasks = self.broker.held().len(), "the drain time is over; running tasks are given back");
-            self.drained.cancel();
         }
+        self.drained.cancel();
         // A store that takes no commits must not keep the host from ending: what is not on disk was never shown.
         self.commits.close();
         self.tasks.wait().await;
         self.commits.wait().await;
+    }
+
+    /// Waits until nothing runs but what waits for a client.
+    async fn idle(&self) {
+        while self.tasks.len() > self.waiting.load(Ordering::Relaxed) {
+            tokio::time::timeout(DRAIN_LOOK, self.tasks.wait()).await.ok();
+        }
     }
 
     /// New work that the service hands over with a slot.

@@ -74,6 +74,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         agent: facts.agent.clone(),
         credentials: credentials.map(|request| request.name.clone()).collect(),
         begun: AtomicBool::new(false),
+        waiting: Arc::clone(&worker.waiting),
     });
     let (opening, reply) = auto.unzip();
     let life_ms = facts.expires.millis().saturating_sub(worker.store.clock().now().millis());
@@ -213,10 +214,7 @@ impl Supervisor {
         if let End::Trap(trap) = &end {
             report_trap(&self.facts.subject.task, trap);
         }
-        let end = match self.end_unopened(end, reply).await {
-            Some(end) => end,
-            None => return,
-        };
+        let Some(end) = self.end_unopened(end, reply).await else { return };
         let canceled = self.mailroom.cancel().is_some();
         let last = last(end, canceled);
         if matches!(last, Last::None) {

@@ -123,7 +123,8 @@ pub(crate) async fn end_by_force(
     if seen.epoch != int(end.claim.epoch.get()) || state.is_terminal() {
         return Ok(Committed::Fenced);
     }
-    inbox::end(connection, key, &seen, &end.event, end.at.millis(), commit_id).await?;
+    let last = inbox::LastWord { key, event: &end.event, at_ms: end.at.millis() };
+    inbox::end(connection, &seen, &last, commit_id).await?;
     let at = Position { ver: Ver::new(uint(seen.ver) + 1), rev: Seq::new(uint(seen.rev) + 1) };
     Ok(Committed::Applied(at))
 }

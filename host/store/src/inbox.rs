@@ -207,7 +207,8 @@ pub(crate) async fn cancel(
         return Ok(Canceling::Terminal(state));
     }
     if run_state_of(connection, key).await? == Some(run_state::READY) && !seen.open {
-        end(connection, key, &seen, &order.event, order.at.millis(), commit_id).await?;
+        let last = LastWord { key, event: &order.event, at_ms: order.at.millis() };
+        end(connection, &seen, &last, commit_id).await?;
         return Ok(Canceling::Ended);
     }
     if !cancel_waits(connection, key).await? {
@@ -248,27 +249,33 @@ async fn cancel_waits(connection: &mut SqliteConnection, key: &TaskKey) -> Resul
         .map(|row| row.is_some())
 }
 
+/// The CANCELED event of a task that is taken over.
+pub(crate) struct LastWord<'a> {
+    pub(crate) key: &'a TaskKey,
+    pub(crate) event: &'a [u8],
+    pub(crate) at_ms: i64,
+}
+
 /// Takes the task over (epoch + 1) and ends it CANCELED in the same transaction.
 pub(crate) async fn end(
     connection: &mut SqliteConnection,
-    key: &TaskKey,
     seen: &Seen,
-    event: &[u8],
-    now_ms: i64,
+    last: &LastWord<'_>,
     commit_id: i64,
 ) -> Result<(), sqlx::Error> {
+    let key = last.key;
     sqlx::query(
         "UPDATE task SET state = ?, status_ms = ?, rev = rev + 1, ver = ver + 1, epoch = epoch + 1, open = 0, \
          commit_id = ? WHERE tenant = ? AND id = ?",
     )
     .bind(state_number(TaskState::Canceled))
-    .bind(now_ms)
+    .bind(last.at_ms)
     .bind(commit_id)
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .execute(&mut *connection)
     .await?;
-    append(connection, key, seen.rev + 1, Some(TaskState::Canceled), event).await?;
+    append(connection, key, seen.rev + 1, Some(TaskState::Canceled), last.event).await?;
     sqlx::query("DELETE FROM run WHERE tenant = ? AND task = ?")
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())

@@ -42,7 +42,7 @@ fn cure(error: &ClientError, url: &str) -> Option<String> {
         ClientError::Timeout { .. } => "try again; if the task was made, it goes on by itself".to_owned(),
         ClientError::Auth { .. } => "give a token with --token or in KENNEL_TOKEN".to_owned(),
         ClientError::Invalid(_) => {
-            "give the address of an A2A 1.0 agent, such as http://127.0.0.1:8420/agents/echo".to_owned()
+            "give the address of an A2A 1.0 agent, such as http://127.0.0.1:8080/agents/echo".to_owned()
         }
         ClientError::Protocol(error) => return cure_of(error, url),
     })

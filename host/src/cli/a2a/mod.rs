@@ -21,8 +21,10 @@ use request::SendArgs;
 
 /// What `kennel a2a` was told.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 unreachable, 4 credentials, 5 timeout.")]
-pub struct A2aArgs {
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 unreachable, 4 credentials, 5 timeout."
+)]
+pub(crate) struct A2aArgs {
     #[command(subcommand)]
     command: Command,
     /// How to show what the agent says: json prints the protocol's objects, one on a line.
@@ -116,7 +118,7 @@ enum Stop {
 }
 
 /// Runs one command and says with which code to exit.
-pub async fn run(args: A2aArgs) -> ExitCode {
+pub(crate) async fn run(args: A2aArgs) -> ExitCode {
     let mut stdout = io::stdout();
     let mut stderr = io::stderr();
     let mut printer = Printer::new(&mut stdout, args.output);

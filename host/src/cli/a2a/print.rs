@@ -2,12 +2,13 @@
 //!
 //! Agents are strangers. Their text goes to a terminal without the characters that command it.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
+use kennel_protocol::ArtifactId;
 use kennel_protocol::fold::PROGRESS_KEY;
 use kennel_protocol::types::{
-    AgentCard, Artifact, Content, ListTasksResponse, Message, Part, Role, StreamResponse, Task, TaskArtifactUpdateEvent,
-    TaskState, TaskStatus,
+    AgentCard, Artifact, Content, ListTasksResponse, Message, Part, Role, StreamResponse, Task, TaskState, TaskStatus,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub(super) enum Form {
 pub(super) struct Printer<'a> {
     out: &'a mut (dyn Write + Send),
     form: Form,
+    /// Names of artifacts; only the first piece of one carries it.
+    names: HashMap<ArtifactId, String>,
 }
 
 /// What the host writes into a status message to say how far the work is.
@@ -39,7 +42,7 @@ struct Progress {
 
 impl<'a> Printer<'a> {
     pub(super) fn new(out: &'a mut (dyn Write + Send), form: Form) -> Printer<'a> {
-        Printer { out, form }
+        Printer { out, form, names: HashMap::new() }
     }
 
     /// One event of a stream.
@@ -51,7 +54,9 @@ impl<'a> Printer<'a> {
             StreamResponse::Task(task) => self.task_lines(task),
             StreamResponse::Message(message) => self.line("message", &parts(&message.parts)),
             StreamResponse::StatusUpdate(update) => self.status_line(&update.status),
-            StreamResponse::ArtifactUpdate(update) => self.artifact_line(update),
+            StreamResponse::ArtifactUpdate(update) => {
+                self.artifact_line(&update.artifact, if update.append { " +" } else { ":" })
+            }
         }
     }
 
@@ -100,7 +105,8 @@ impl<'a> Printer<'a> {
             ("push notifications", capabilities.push_notifications),
             ("extended card", capabilities.extended_agent_card),
         ];
-        let offered: Vec<&str> = offered.into_iter().filter(|(_, has)| *has == Some(true)).map(|(name, _)| name).collect();
+        let offered: Vec<&str> =
+            offered.into_iter().filter(|(_, has)| *has == Some(true)).map(|(name, _)| name).collect();
         self.line("capabilities", &offered.join(", "))?;
         self.line("takes", &card.default_input_modes.join(", "))?;
         self.line("gives", &card.default_output_modes.join(", "))?;
@@ -131,7 +137,7 @@ impl<'a> Printer<'a> {
             self.line(who, &parts(&message.parts))?;
         }
         for artifact in task.artifacts.iter().flatten() {
-            self.line("artifact", &format!("{}: {}", title(artifact), parts(&artifact.parts)))?;
+            self.artifact_line(artifact, ":")?;
         }
         match status_text(task.status.message.as_ref()) {
             text if text.is_empty() => Ok(()),
@@ -143,9 +149,15 @@ impl<'a> Printer<'a> {
         self.line(&name_of(status.state), &status_text(status.message.as_ref()))
     }
 
-    fn artifact_line(&mut self, update: &TaskArtifactUpdateEvent) -> io::Result<()> {
-        let mark = if update.append { " +" } else { ":" };
-        self.line("artifact", &format!("{}{mark} {}", title(&update.artifact), parts(&update.artifact.parts)))
+    fn artifact_line(&mut self, artifact: &Artifact, mark: &str) -> io::Result<()> {
+        if let Some(name) = &artifact.name {
+            self.names.insert(artifact.artifact_id.clone(), name.clone());
+        }
+        let name = self.names.get(&artifact.artifact_id).map_or(artifact.artifact_id.as_str(), String::as_str);
+        // Pieces of an artifact are parts of one text: where one ends says nothing about blanks.
+        let content: String = artifact.parts.iter().map(content).collect();
+        let text = format!("{name}{mark} {content}");
+        self.line("artifact", &text)
     }
 
     /// Further lines of a text begin below its first.
@@ -188,16 +200,14 @@ fn name_of(state: TaskState) -> String {
 /// Reads a state as it is typed, or as the protocol spells it.
 pub(super) fn read_state(text: &str) -> Result<TaskState, String> {
     let wanted = TaskState::ALL.iter().filter(|state| **state != TaskState::Unspecified);
-    wanted.clone().copied().find(|state| state.as_str() == text || name_of(*state) == text.to_ascii_lowercase()).ok_or_else(
-        || {
+    wanted
+        .clone()
+        .copied()
+        .find(|state| state.as_str() == text || name_of(*state) == text.to_ascii_lowercase())
+        .ok_or_else(|| {
             let names: Vec<String> = wanted.map(|state| name_of(*state)).collect();
             format!("one of {}", names.join(", "))
-        },
-    )
-}
-
-fn title(artifact: &Artifact) -> &str {
-    artifact.name.as_deref().unwrap_or(artifact.artifact_id.as_str())
+        })
 }
 
 /// Progress first, then what the agent says.
@@ -246,9 +256,10 @@ mod tests {
     /// Shows the events, each given as its JSON.
     fn shown(form: Form, events: &[Value]) -> String {
         let mut out = Vec::new();
+        let mut printer = Printer::new(&mut out, form);
         for event in events {
             let event: StreamResponse = serde_json::from_str(&event.to_string()).unwrap();
-            Printer::new(&mut out, form).event(&event).unwrap();
+            printer.event(&event).unwrap();
         }
         String::from_utf8(out).unwrap()
     }
@@ -262,11 +273,13 @@ mod tests {
     fn each_event_is_a_line() {
         let mark = json!({ "urn:kennel:progress:1": {} });
         let progress = json!({ "data": { "percent": 40, "phase": "search" }, "metadata": mark });
-        let piece = json!({ "artifactId": "a", "name": "lines", "parts": [{ "text": "5\n4\n" }] });
+        let first = json!({ "artifactId": "a", "name": "lines", "parts": [{ "text": "6" }] });
+        let piece = json!({ "artifactId": "a", "parts": [{ "text": "5\n4\n" }] });
         let events = [
             json!({ "task": { "id": "t", "contextId": "c", "status": { "state": "TASK_STATE_SUBMITTED" } } }),
             status("TASK_STATE_WORKING", &json!([progress])),
             status("TASK_STATE_WORKING", &json!([progress, { "text": "Reading." }])),
+            json!({ "artifactUpdate": { "taskId": "t", "contextId": "c", "artifact": first } }),
             json!({ "artifactUpdate": { "taskId": "t", "contextId": "c", "artifact": piece, "append": true } }),
             status("TASK_STATE_COMPLETED", &json!([{ "text": "Done." }, { "raw": "AAAA", "filename": "x.bin" }])),
         ];
@@ -274,6 +287,7 @@ mod tests {
 submitted       task t context c
 working         40 % search
 working         40 % search  Reading.
+artifact        lines: 6
 artifact        lines + 5
                 4
 completed       Done.  [x.bin 3 bytes]
@@ -313,6 +327,8 @@ completed       Done.  [x.bin 3 bytes]
         let mut out = Vec::new();
         Printer::new(&mut out, Form::Text).list(&page).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("working         t") && text.ends_with("(1 of 9 tasks)\n(next page: --page-token p)\n"));
+        assert!(
+            text.starts_with("working         t") && text.ends_with("(1 of 9 tasks)\n(next page: --page-token p)\n")
+        );
     }
 }

@@ -1,0 +1,465 @@
+//! A real host for one test: the binary on a free port, with a data folder and an agents folder of its own.
+//!
+//! Dropped, it is told to stop, and must end well and without an error line.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::events::Events;
+use crate::http::{Answer, Reply, Request, WAIT, exchange};
+use crate::plugins;
+
+/// How a host is started.
+pub(crate) struct Builder {
+    agents: Vec<(String, PathBuf)>,
+    args: Vec<String>,
+    errors: bool,
+    data: Option<PathBuf>,
+}
+
+/// A running host.
+pub(crate) struct Kennel {
+    folder: TempDir,
+    args: Vec<String>,
+    data: PathBuf,
+    process: Option<Process>,
+    errors: bool,
+}
+
+/// The process and what it said.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+    stderr: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Builder {
+    /// Serves these plugins under their own names.
+    pub(crate) fn agents(mut self, names: &[&str]) -> Builder {
+        self.agents.extend(names.iter().map(|name| ((*name).to_owned(), plugins::file(name))));
+        self
+    }
+
+    /// Serves a plugin under another name.
+    pub(crate) fn agent_as(mut self, name: &str, plugin: &str) -> Builder {
+        self.agents.push((name.to_owned(), plugins::file(plugin)));
+        self
+    }
+
+    /// One more argument of `kennel serve`.
+    pub(crate) fn arg(mut self, arg: &str) -> Builder {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Seconds that work may go on after SIGTERM; else 1, so that waiting tasks do not hold a test up.
+    pub(crate) fn drain(self, seconds: u32) -> Builder {
+        self.arg("--drain").arg(&seconds.to_string())
+    }
+
+    /// A data folder that outlives the host.
+    pub(crate) fn data(mut self, folder: &Path) -> Builder {
+        self.data = Some(folder.to_owned());
+        self
+    }
+
+    /// This test makes the host write error lines.
+    pub(crate) fn expects_errors(mut self) -> Builder {
+        self.errors = true;
+        self
+    }
+
+    /// Prepares the folders, and does not start yet.
+    pub(crate) fn stopped(self) -> Kennel {
+        let folder = TempDir::with_prefix("kennel-it-").expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("agents")).expect("the agents folder");
+        let data = self.data.unwrap_or_else(|| folder.path().join("data"));
+        let kennel = Kennel { folder, args: self.args, data, process: None, errors: self.errors };
+        for (name, file) in self.agents {
+            std::fs::copy(&file, kennel.agent_file(&name)).expect("the agent is copied");
+        }
+        kennel
+    }
+
+    /// Starts the host and waits until it listens.
+    pub(crate) fn start(self) -> Kennel {
+        let mut kennel = self.stopped();
+        kennel.launch();
+        kennel
+    }
+}
+
+impl Kennel {
+    /// A host with these plugins.
+    pub(crate) fn start(agents: &[&str]) -> Kennel {
+        Kennel::with(agents).start()
+    }
+
+    /// A host with these plugins and more to be said.
+    pub(crate) fn with(agents: &[&str]) -> Builder {
+        Builder { agents: Vec::new(), args: Vec::new(), errors: false, data: None }.agents(agents)
+    }
+
+    /// Starts the process on the same folders.
+    pub(crate) fn launch(&mut self) {
+        let mut child = self.command().spawn().expect("the binary starts");
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let reader = collect(child.stderr.take().expect("stderr"), Arc::clone(&stderr));
+        let address = first_line(child.stdout.take().expect("stdout"));
+        let Some(address) = address else {
+            let status = child.wait();
+            reader.join().expect("the reader");
+            panic!("the host did not start ({status:?}):\n{}", lock(&stderr));
+        };
+        self.process = Some(Process { child, address, stderr, reader: Some(reader) });
+    }
+
+    /// Runs the binary on the same folders, for a start that fails: how it ended and what it wrote to stderr.
+    pub(crate) fn launch_in_vain(&self) -> (ExitStatus, String) {
+        let mut child = self.command().spawn().expect("the binary starts");
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let reader = collect(child.stderr.take().expect("stderr"), Arc::clone(&stderr));
+        let status = ended(&mut child, WAIT);
+        if status.is_none() {
+            child.kill().expect("killed");
+        }
+        reader.join().expect("the reader");
+        let text = lock(&stderr).clone();
+        (status.unwrap_or_else(|| panic!("the host started, or hangs:\n{text}")), text)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kennel"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&self.data);
+        command.arg("--agents").arg(self.agents_folder()).args(&self.args);
+        if !self.args.iter().any(|arg| arg == "--drain") {
+            command.args(["--drain", "1"]);
+        }
+        if std::env::var_os("KENNEL_TEST_POKES").is_some_and(|pokes| pokes == "off") {
+            command.arg("--no-pokes");
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().expect("the host runs")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.process().address
+    }
+
+    /// The base of its urls: `http://HOST:PORT`.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The url of an agent.
+    pub(crate) fn url(&self, agent: &str) -> String {
+        format!("{}/agents/{agent}", self.base())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process().child.id()
+    }
+
+    pub(crate) fn agents_folder(&self) -> PathBuf {
+        self.folder.path().join("agents")
+    }
+
+    pub(crate) fn agent_file(&self, name: &str) -> PathBuf {
+        self.agents_folder().join(format!("{name}.wasm"))
+    }
+
+    pub(crate) fn data_folder(&self) -> &Path {
+        &self.data
+    }
+
+    /// What the host has written to stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        lock(&self.process().stderr).clone()
+    }
+
+    /// Waits until a text is on stderr.
+    pub(crate) fn says(&self, text: &str) {
+        until(&format!("{text:?} on stderr"), WAIT, || self.stderr().contains(text).then_some(()));
+    }
+
+    /// The host does write an error line from here on.
+    pub(crate) fn expect_errors(&mut self) {
+        self.errors = true;
+    }
+
+    /// Sends a request as it is.
+    pub(crate) fn send(&self, request: &Request) -> Reply {
+        exchange(self.address(), request, WAIT)
+            .unwrap_or_else(|error| panic!("{} {}: {error}\n{}", request.method, request.path, self.tail()))
+    }
+
+    /// Sends a request and gives back what there is of the answer: its head.
+    pub(crate) fn open(&self, request: &Request) -> Answer {
+        Answer::to(self.address(), request, WAIT)
+            .unwrap_or_else(|error| panic!("{} {}: {error}\n{}", request.method, request.path, self.tail()))
+    }
+
+    /// One JSON-RPC call: the whole envelope.
+    pub(crate) fn rpc(&self, agent: &str, method: &str, params: Value) -> Value {
+        let reply = self.send(&call(agent, method, params));
+        assert_eq!(reply.status, 200, "{method} at {agent}: {}", reply.text());
+        let envelope = reply.json();
+        assert_eq!((&envelope["jsonrpc"], &envelope["id"]), (&json!("2.0"), &json!(1)), "{envelope}");
+        envelope
+    }
+
+    /// The result of a call that must succeed.
+    pub(crate) fn result(&self, agent: &str, method: &str, params: Value) -> Value {
+        let mut envelope = self.rpc(agent, method, params);
+        assert!(envelope.get("error").is_none(), "{method} at {agent} failed: {envelope:#}");
+        envelope["result"].take()
+    }
+
+    /// The error of a call that must fail.
+    pub(crate) fn error(&self, agent: &str, method: &str, params: Value) -> Value {
+        let mut envelope = self.rpc(agent, method, params);
+        assert!(envelope.get("result").is_none(), "{method} at {agent} did not fail: {envelope:#}");
+        envelope["error"].take()
+    }
+
+    /// A call that is answered with a stream.
+    pub(crate) fn stream(&self, agent: &str, method: &str, params: Value) -> Events {
+        Events::new(self.open(&call(agent, method, params)))
+    }
+
+    /// SubscribeToTask, as a client that comes back.
+    pub(crate) fn resume(&self, agent: &str, task: &str, last_event_id: &str) -> Events {
+        let request = call(agent, "SubscribeToTask", json!({ "id": task }));
+        Events::new(self.open(&request.header("last-event-id", last_event_id)))
+    }
+
+    /// SubscribeToTask.
+    pub(crate) fn subscribe(&self, agent: &str, task: &str) -> Events {
+        self.stream(agent, "SubscribeToTask", json!({ "id": task }))
+    }
+
+    /// Sends a text as a new task and waits for its stop: the Task.
+    pub(crate) fn ask(&self, agent: &str, text: &str) -> Value {
+        self.result(agent, "SendMessage", message(text))["task"].take()
+    }
+
+    /// Sends a text as a new task and does not wait: its id.
+    pub(crate) fn begin(&self, agent: &str, text: &str) -> String {
+        let mut params = message(text);
+        params["configuration"] = json!({ "returnImmediately": true });
+        let result = self.result(agent, "SendMessage", params);
+        result["task"]["id"].as_str().unwrap_or_else(|| panic!("no task in {result}")).to_owned()
+    }
+
+    /// Answers a task and waits for its next stop: the Task.
+    pub(crate) fn answer(&self, agent: &str, task: &str, text: &str) -> Value {
+        self.result(agent, "SendMessage", message_to(task, text))["task"].take()
+    }
+
+    pub(crate) fn task(&self, agent: &str, id: &str) -> Value {
+        self.result(agent, "GetTask", json!({ "id": id }))
+    }
+
+    pub(crate) fn cancel(&self, agent: &str, id: &str) -> Value {
+        self.result(agent, "CancelTask", json!({ "id": id }))
+    }
+
+    /// Waits until a task is in a state: the Task.
+    pub(crate) fn reaches(&self, agent: &str, id: &str, state: &str) -> Value {
+        let mut last = Value::Null;
+        let found = wait_for(WAIT, || {
+            last = self.task(agent, id);
+            (state_of(&last) == state).then(|| last.clone())
+        });
+        found.unwrap_or_else(|| panic!("the task did not become {state}: {last:#}\n{}", self.tail()))
+    }
+
+    /// Tells the process to stop and does not wait.
+    pub(crate) fn terminate(&self) {
+        signal(&self.process().child, Signal::TERM);
+    }
+
+    /// Waits for the end of a process that was told to stop.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("the host runs");
+        let status = ended(&mut process.child, WAIT);
+        if status.is_none() {
+            process.child.kill().expect("killed");
+        }
+        let said = process.said();
+        let status = status.unwrap_or_else(|| panic!("the host does not end:\n{said}"));
+        if !self.errors {
+            let line = said.lines().find(|line| is_error(line));
+            assert!(line.is_none(), "an error line: {}\nin\n{}", line.unwrap_or_default(), tail(&said));
+        }
+        status
+    }
+
+    /// Stops the process in order, which must succeed.
+    pub(crate) fn stop(&mut self) {
+        self.terminate();
+        let status = self.ended();
+        assert!(status.success(), "the host ended with {status}");
+    }
+
+    /// Ends the process as a power cut would.
+    pub(crate) fn kill9(&mut self) {
+        let mut process = self.process.take().expect("the host runs");
+        process.child.kill().expect("killed");
+        process.child.wait().expect("its end");
+        process.said();
+    }
+
+    /// Stops in order and starts again on the same folders.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.launch();
+    }
+
+    fn tail(&self) -> String {
+        self.process.as_ref().map(|process| tail(&lock(&process.stderr))).unwrap_or_default()
+    }
+}
+
+impl Drop for Kennel {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let Some(mut process) = self.process.take() {
+                process.child.kill().ok();
+                process.child.wait().ok();
+                eprintln!("--- the host said:\n{}", tail(&process.said()));
+            }
+        } else if self.process.is_some() {
+            self.stop();
+        }
+    }
+}
+
+impl Process {
+    /// All that it wrote to stderr. The process has ended.
+    fn said(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader");
+        }
+        lock(&self.stderr).clone()
+    }
+}
+
+/// A JSON-RPC request of A2A 1.0.
+pub(crate) fn call(agent: &str, method: &str, params: Value) -> Request {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    Request::post(&format!("/agents/{agent}"), body.to_string())
+}
+
+/// Params of a send that makes a task.
+pub(crate) fn message(text: &str) -> Value {
+    json!({ "message": { "messageId": fresh("m"), "role": "ROLE_USER", "parts": [{ "text": text }] } })
+}
+
+/// Params of a send to a task.
+pub(crate) fn message_to(task: &str, text: &str) -> Value {
+    let mut params = message(text);
+    params["message"]["taskId"] = json!(task);
+    params
+}
+
+/// A name that no other call of this process gives.
+pub(crate) fn fresh(prefix: &str) -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(crate) fn state_of(task: &Value) -> &str {
+    task["status"]["state"].as_str().unwrap_or("")
+}
+
+/// The text of the status message.
+pub(crate) fn status_text(task: &Value) -> String {
+    text_of(&task["status"]["message"])
+}
+
+/// The texts of the parts of a message or an artifact.
+pub(crate) fn text_of(parts: &Value) -> String {
+    let parts = parts["parts"].as_array().cloned().unwrap_or_default();
+    parts.iter().filter_map(|part| part["text"].as_str()).collect()
+}
+
+/// The id of a task.
+pub(crate) fn id_of(task: &Value) -> String {
+    task["id"].as_str().unwrap_or_else(|| panic!("no id in {task}")).to_owned()
+}
+
+/// Waits for a condition; what it gives.
+pub(crate) fn until<T>(what: &str, wait: Duration, look: impl FnMut() -> Option<T>) -> T {
+    wait_for(wait, look).unwrap_or_else(|| panic!("{what}: not within {wait:?}"))
+}
+
+/// Waits for a condition; none: it was not met in time.
+#[expect(clippy::disallowed_methods, reason = "the one place that pauses between two looks")]
+pub(crate) fn wait_for<T>(wait: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + wait;
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).expect("the signal is sent");
+}
+
+fn ended(child: &mut Child, wait: Duration) -> Option<ExitStatus> {
+    wait_for(wait, || child.try_wait().expect("its state"))
+}
+
+/// A problem that a person must look at, or a panic of the host itself.
+fn is_error(line: &str) -> bool {
+    line.contains(" ERROR ") || (line.starts_with("thread '") && line.contains("panicked at"))
+}
+
+/// Reads the address from the first line; none: the process ended without one.
+fn first_line(stdout: ChildStdout) -> Option<SocketAddr> {
+    let mut lines = BufReader::new(stdout).lines();
+    let line = lines.next()?.ok()?;
+    let address = line.strip_prefix("listening http://");
+    Some(address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("not an address: {line:?}")))
+}
+
+fn collect(mut stderr: ChildStderr, into: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; 16 << 10];
+        while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+            lock(&into).push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    })
+}
+
+fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}

@@ -17,7 +17,7 @@ use crate::api::{self, App, Server};
 use crate::broker::Broker;
 use crate::config::Settings;
 use crate::registry::{Folder, FolderError, Registry};
-use crate::service::Service;
+use crate::service::{self, Service};
 use crate::worker::{Parts, Worker};
 
 /// How long a start waits for a former host that is still draining.
@@ -97,7 +97,13 @@ impl Host {
         let (listener, address) = listen(settings.listen).await?;
         let closing = CancellationToken::new();
         let base_url = settings.public_url.unwrap_or_else(|| format!("http://{address}"));
-        let service = Service::new(Arc::clone(&store), broker, registry, settings.limits.clone());
+        let service = Service::new(service::Parts {
+            store: Arc::clone(&store),
+            broker,
+            registry,
+            limits: settings.limits.clone(),
+            closing: closing.clone(),
+        });
         let app = App::new(service, settings.limits.clone(), &base_url, closing.clone());
         let server = api::serve(listener, api::router(app), &settings.limits);
         #[expect(clippy::disallowed_methods, reason = "awaited in stop")]

@@ -87,6 +87,8 @@ pub struct Assignment {
     pub slot: Slot,
     /// That this host holds it.
     pub hold: Hold,
+    /// Told when the accept of a new task is on disk; dropped if it was refused. None: the task was there before.
+    pub accepted: Option<oneshot::Receiver<()>>,
     /// In the reply mode `auto`: the accept that is still to be made, and where a bare reply goes.
     pub auto: Option<(Opening, oneshot::Sender<BareEnd>)>,
 }
@@ -150,28 +152,34 @@ pub enum Opened {
     Refused(String),
 }
 
+/// What an accept needs, and who is told of it.
+type Unopened = (NewTask, oneshot::Sender<()>);
+
 /// The accept of a new task, done once by whoever needs it first. Clones share it.
 #[derive(Clone)]
 pub struct Opening {
     store: Arc<Store>,
-    new: Arc<Mutex<Option<NewTask>>>,
+    unopened: Arc<Mutex<Option<Unopened>>>,
     opened: watch::Sender<Opened>,
 }
 
 impl Opening {
-    /// Prepares a task.
-    pub fn new(store: Arc<Store>, new: NewTask) -> Opening {
-        Opening { store, new: Arc::new(Mutex::new(Some(new))), opened: watch::Sender::new(Opened::NotYet) }
+    /// Prepares a task. `accepted` is told once it is on disk.
+    pub fn new(store: Arc<Store>, new: NewTask, accepted: oneshot::Sender<()>) -> Opening {
+        let unopened = Arc::new(Mutex::new(Some((new, accepted))));
+        Opening { store, unopened, opened: watch::Sender::new(Opened::NotYet) }
     }
 
     /// Makes the task exist, if it does not yet. True: it is on disk. Cancel safe: the accept then still happens or not, and the
     /// next caller sees neither a claim nor a second task, because the id is taken out first.
     pub async fn open(&self) -> bool {
-        let mut held = self.new.lock().await;
-        let Some(new) = held.take() else { return matches!(*self.opened.borrow(), Opened::Yes(_)) };
+        let mut held = self.unopened.lock().await;
+        let Some((new, accepted)) = held.take() else { return matches!(*self.opened.borrow(), Opened::Yes(_)) };
         let task = new.key.task.clone();
         match self.store.accept(new).await {
             Ok(()) => {
+                // A run that is over by now does not hear it.
+                accepted.send(()).ok();
                 self.opened.send_replace(Opened::Yes(task));
                 true
             }
@@ -184,7 +192,7 @@ impl Opening {
 
     /// Gives the task up before it was opened. False: it is open already.
     pub async fn abandon(&self) -> bool {
-        self.new.lock().await.take().is_some()
+        self.unopened.lock().await.take().is_some()
     }
 
     /// Watches whether the task exists.

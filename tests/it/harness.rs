@@ -86,7 +86,7 @@ impl Builder {
         let data = self.data.unwrap_or_else(|| folder.path().join("data"));
         let kennel = Kennel { folder, args: self.args, data, process: None, errors: self.errors };
         for (name, file) in self.agents {
-            std::fs::copy(&file, kennel.agent_file(&name)).expect("the agent is copied");
+            plugins::copy(&file, &kennel.agent_file(&name));
         }
         kennel
     }

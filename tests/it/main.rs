@@ -15,5 +15,7 @@ mod events;
 mod harness;
 mod http;
 mod plugins;
+mod shapes;
 
-mod smoke;
+mod methods;
+mod official;

@@ -29,6 +29,14 @@ pub(crate) fn file(name: &str) -> PathBuf {
     file
 }
 
+/// Copies a compiled plugin with its age, so that the host does not wait whether more of it comes.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::copy(from, to).expect("the agent is copied");
+    let age = std::fs::metadata(from).and_then(|metadata| metadata.modified()).expect("its age");
+    let copy = std::fs::File::options().write(true).open(to).expect("the copy");
+    copy.set_modified(age).expect("the age is kept");
+}
+
 /// The folder with all compiled plugins.
 pub(crate) fn folder() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

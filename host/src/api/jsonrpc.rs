@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0 (protocol 7): bytes to a request of `protocol`, one service call, and the result back in the envelope.
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,7 +48,7 @@ pub(crate) struct Parameters {
 pub(crate) async fn agent(
     State(app): State<App>,
     Path(name): Path<String>,
-    Query(parameters): Query<Parameters>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -60,7 +61,7 @@ pub(crate) async fn agent(
 /// A request to the default agent.
 pub(crate) async fn root(
     State(app): State<App>,
-    Query(parameters): Query<Parameters>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -87,7 +88,13 @@ struct Call {
     headers: HeaderMap,
 }
 
-async fn call(app: App, agent: AgentId, parameters: Parameters, headers: HeaderMap, body: Body) -> Response {
+async fn call(
+    app: App,
+    agent: AgentId,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     if let Err(error) = content_type(&headers) {
         return error::respond(None, &error);
     }
@@ -109,7 +116,8 @@ async fn call(app: App, agent: AgentId, parameters: Parameters, headers: HeaderM
         agent,
         headers,
     };
-    if let Err(error) = version(&call.headers, parameters) {
+    let asked = parameters.map_err(|fault| Error::invalid_request(format!("the query does not read: {fault}")));
+    if let Err(error) = asked.and_then(|Query(asked)| version(&call.headers, asked)) {
         return error::respond(Some(&call.id), &error);
     }
     let notification = call.notification;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 /// What agents are compiled for.
-pub const TARGET: &str = "wasm32-wasip2";
+pub(super) const TARGET: &str = "wasm32-wasip2";
 
 /// A question to a tool that is on this machine.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);

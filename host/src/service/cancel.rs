@@ -52,8 +52,8 @@ impl Service {
             Canceling::Ended => {}
             Canceling::Asked => {
                 let wait = self.limits.task.cancel_grace + BEYOND_GRACE;
-                let over = stream::terminal(&self.store, &view.row.key);
-                if let Ok(Err(error)) = tokio::time::timeout(wait, over).await {
+                let over = self.closing.run_until_cancelled(stream::terminal(&self.store, &view.row.key));
+                if let Ok(Some(Err(error))) = tokio::time::timeout(wait, over).await {
                     return Err(store_error(&error));
                 }
             }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use kennel_protocol::{AgentId, Caller, Error, TaskId};
 use kennel_store::{Scope, Store, StoreError, TaskView};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::broker::Broker;
 use crate::config::HostLimits;
 use crate::registry::Registry;
@@ -26,12 +28,29 @@ pub struct Service {
     broker: Arc<Broker<Work>>,
     registry: Arc<Registry>,
     limits: HostLimits,
+    /// The host is stopping: whoever waits for a task gets it as it stands, for it goes on at the next start.
+    closing: CancellationToken,
+}
+
+/// What operations are made of.
+pub struct Parts {
+    /// The host's store.
+    pub store: Arc<Store>,
+    /// Slots, and the way to the worker.
+    pub broker: Arc<Broker<Work>>,
+    /// The agents.
+    pub registry: Arc<Registry>,
+    /// Bounds.
+    pub limits: HostLimits,
+    /// Cancelled when the host stops.
+    pub closing: CancellationToken,
 }
 
 impl Service {
     /// Operations over these parts.
-    pub fn new(store: Arc<Store>, broker: Arc<Broker<Work>>, registry: Arc<Registry>, limits: HostLimits) -> Service {
-        Service { store, broker, registry, limits }
+    pub fn new(parts: Parts) -> Service {
+        let Parts { store, broker, registry, limits, closing } = parts;
+        Service { store, broker, registry, limits, closing }
     }
 
     /// The agents behind the operations.

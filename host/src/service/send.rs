@@ -12,7 +12,7 @@ use kennel_protocol::{AgentId, Caller, ContextId, Epoch, Error, ErrorKind, Seq, 
 use kennel_sandbox::{AgentDescription, Mailbox, ReplyMode};
 use kennel_store::{
     Artifacts, Delivered, Delivery, Inbound, NewEvent, NewTask, OpenAnswer, Position, Route, Scope, Start, Stored,
-    TaskKey, TaskView, claim_of,
+    Subscription, TaskKey, TaskView, claim_of,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -49,6 +49,8 @@ pub(super) struct Accepted {
     n: u32,
     /// Readers from this rev on see it.
     at_seq: Seq,
+    /// Registered before the accept, so that no commit after it is missed.
+    subscription: Subscription,
     /// For a message that made a task: the task as of event 1.
     first: Option<Box<Task>>,
 }
@@ -73,6 +75,8 @@ struct Place {
     version: Arc<Version>,
     slot: Slot,
     hold: Hold,
+    /// Told once the accept is on disk.
+    accepted: oneshot::Receiver<()>,
 }
 
 impl Service {
@@ -90,16 +94,43 @@ impl Service {
             Sent::Message(message) => return Ok(SendMessageResponse::Message(*message)),
             Sent::Task(accepted) => accepted,
         };
-        let at = if configuration.return_immediately {
-            None
-        } else {
-            let stop = stream::stop_after(&self.store, &accepted.key, accepted.n, accepted.at_seq).await;
-            Some(stop.map_err(|error| store_error(&error))?)
+        let view = if configuration.return_immediately { None } else { self.stopped(&accepted).await? };
+        let view = match view {
+            Some(view) => view,
+            None => self.view_at(&accepted, None).await?,
         };
+        Ok(SendMessageResponse::Task(self.render(&view, history, Artifacts::ShowAny).await?))
+    }
+
+    /// The task as of the first stop after the message was taken. None: the host is stopping.
+    async fn stopped(&self, accepted: &Accepted) -> Result<Option<TaskView>, Error> {
+        self.closing.run_until_cancelled(self.first_stop(accepted)).await.transpose()
+    }
+
+    async fn first_stop(&self, accepted: &Accepted) -> Result<TaskView, Error> {
+        if accepted.first.is_some() {
+            // Nobody knew the task when the wait began, so its first commit is still to come: wait before looking.
+            let mut subscription = accepted.subscription.clone();
+            loop {
+                subscription.changed().await;
+                let view = self.view_at(accepted, None).await?;
+                if view.inbox.len() > 1 {
+                    // Somebody answered already: the stop may lie behind.
+                    break;
+                }
+                if view.fold.status.state.is_stop() {
+                    return Ok(view);
+                }
+            }
+        }
+        let stop = stream::stop_after(&self.store, &accepted.key, accepted.n, accepted.at_seq).await;
+        self.view_at(accepted, Some(stop.map_err(|error| store_error(&error))?)).await
+    }
+
+    async fn view_at(&self, accepted: &Accepted, at: Option<Seq>) -> Result<TaskView, Error> {
         let view = self.store.task_at(&accepted.scope, &accepted.key.task, at).await;
         let view = view.map_err(|error| store_error(&error))?;
-        let view = view.ok_or_else(|| Error::task_not_found(&accepted.key.task))?;
-        Ok(SendMessageResponse::Task(self.render(&view, history, Artifacts::ShowAny).await?))
+        view.ok_or_else(|| Error::task_not_found(&accepted.key.task))
     }
 
     /// SendStreamingMessage.
@@ -115,12 +146,10 @@ impl Service {
             Sent::Message(message) => return Ok(SendStream::Message(message)),
             Sent::Task(accepted) => accepted,
         };
-        let first = match accepted.first {
-            Some(first) if history.is_none() => *first,
+        let first = match &accepted.first {
+            Some(first) if history.is_none() => (**first).clone(),
             Some(_) | None => {
-                let view = self.store.task_at(&accepted.scope, &accepted.key.task, Some(accepted.at_seq)).await;
-                let view = view.map_err(|error| store_error(&error))?;
-                let view = view.ok_or_else(|| Error::task_not_found(&accepted.key.task))?;
+                let view = self.view_at(&accepted, Some(accepted.at_seq)).await?;
                 self.render(&view, history, Artifacts::ShowAny).await?
             }
         };
@@ -186,18 +215,22 @@ impl Service {
         let place = self.broker.try_slot().and_then(|slot| Some((slot, self.broker.hold(&draft.key)?)));
         let start = if place.is_some() { Start::Leased } else { Start::Ready };
         let (new, first) = self.accept_of(&draft, &version, start).await?;
+        let subscription = self.store.subscribe(&new.key);
         let accepting = self.store.accept(new.clone());
         match place {
             None => accepting.await.map_err(|error| store_error(&error))?,
             Some((slot, hold)) => {
-                let assignment = assignment(&new, draft, &first, Place { version, slot, hold }, None)?;
-                // In this order: the accept is queued before the first commit of the activation can be.
-                let (accepted, _) =
+                let (tell, accepted) = oneshot::channel();
+                let place = Place { version, slot, hold, accepted };
+                let assignment = assignment(&new, draft, &first, place, None)?;
+                let (on_disk, _) =
                     tokio::join!(biased; accepting, self.broker.hand_over(Work::Task(Box::new(assignment))));
-                accepted.map_err(|error| store_error(&error))?;
+                on_disk.map_err(|error| store_error(&error))?;
+                // A run that is over by now does not hear it.
+                tell.send(()).ok();
             }
         }
-        Ok(Sent::Task(accepted(scope, new.key, first)))
+        Ok(Sent::Task(Accepted { scope, key: new.key, n: 0, at_seq: Seq::FIRST, subscription, first: Some(first) }))
     }
 
     /// The reply mode `auto`: whichever comes first, the bare reply or the task.
@@ -205,10 +238,13 @@ impl Service {
         let place = self.broker.try_slot().and_then(|slot| Some((slot, self.broker.hold(&draft.key)?)));
         let Some((slot, hold)) = place else { return self.new_task(scope, version, draft).await };
         let (new, first) = self.accept_of(&draft, &version, Start::Leased).await?;
-        let opening = Opening::new(Arc::clone(&self.store), new.clone());
+        let subscription = self.store.subscribe(&new.key);
+        let (tell, accepted) = oneshot::channel();
+        let opening = Opening::new(Arc::clone(&self.store), new.clone(), tell);
         let mut opened = opening.watch();
         let (reply, replied) = oneshot::channel();
-        let assignment = assignment(&new, draft, &first, Place { version, slot, hold }, Some((opening, reply)))?;
+        let place = Place { version, slot, hold, accepted };
+        let assignment = assignment(&new, draft, &first, place, Some((opening, reply)))?;
         if !self.broker.hand_over(Work::Task(Box::new(assignment))).await {
             return Err(closing());
         }
@@ -222,7 +258,14 @@ impl Service {
         // The task has opened, or the run went without either: what is known now tells.
         let seen = opened.borrow().clone();
         match seen {
-            Opened::Yes(_) => Ok(Sent::Task(accepted(scope, new.key, first))),
+            Opened::Yes(_) => Ok(Sent::Task(Accepted {
+                scope,
+                key: new.key,
+                n: 0,
+                at_seq: Seq::FIRST,
+                subscription,
+                first: Some(first),
+            })),
             Opened::Refused(reason) => {
                 tracing::error!(task.id = %new.key.task, reason, "a task could not be opened");
                 Err(Error::unavailable("The store did not take the task."))
@@ -304,6 +347,7 @@ impl Service {
         message.context_id = Some(context);
         let key = view.row.key.clone();
         let inbound = self.inbound(&key, message.clone()).await?;
+        let subscription = self.store.subscribe(&key);
         for _ in 0..LOOKS_MAX {
             let at = self.store.clock().now();
             let route = self.route(&view, &message, at).await?;
@@ -311,7 +355,7 @@ impl Service {
             let delivery = Delivery { key: key.clone(), owner, agent, message: inbound.clone(), at, route };
             match self.store.deliver(delivery).await.map_err(|error| store_error(&error))? {
                 Delivered::Accepted { n, at_seq } | Delivered::Repeated { n, at_seq } => {
-                    return Ok(Accepted { scope, key, n, at_seq, first: None });
+                    return Ok(Accepted { scope, key, n, at_seq, subscription, first: None });
                 }
                 Delivered::NotFound => return Err(Error::task_not_found(task)),
                 Delivered::Terminal(state) => {
@@ -385,10 +429,6 @@ fn repeated(prompt: &Message, fault: &str, rev: Seq) -> Message {
 
 const DOES_NOT_FIT: &str = "The answer does not fit:";
 
-fn accepted(scope: Scope, key: TaskKey, first: Box<Task>) -> Accepted {
-    Accepted { scope, key, n: 0, at_seq: Seq::FIRST, first: Some(first) }
-}
-
 fn assignment(
     new: &NewTask,
     draft: Draft,
@@ -403,8 +443,8 @@ fn assignment(
     let at = Position { ver: Ver::new(1), rev: Seq::FIRST };
     debug_assert_eq!(claim.epoch(), Epoch::new(1));
     let Draft { facts, message, .. } = draft;
-    let Place { version, slot, hold } = place;
-    Ok(Assignment { claim, at, fold, facts, message, version, slot, hold, auto })
+    let Place { version, slot, hold, accepted } = place;
+    Ok(Assignment { claim, at, fold, facts, message, version, slot, hold, accepted: Some(accepted), auto })
 }
 
 fn bare_answer(end: BareEnd) -> Result<Sent, Error> {

@@ -222,6 +222,7 @@ impl Activation {
         let given = (!artifact.artifact_id.is_unset()).then(|| artifact.artifact_id.clone());
         artifact.artifact_id = self.artifact_id(given)?;
         self.artifacts().publish(&artifact)?;
+        self.gate.settle().await?;
         let id = artifact.artifact_id.clone();
         self.lane.push(self.facts.subject.artifact(artifact, false, true), Close::No).await?;
         Ok(Answer::ArtifactId(id))
@@ -237,6 +238,10 @@ impl Activation {
 
     async fn send_piece(&mut self, piece: Piece, last: bool) -> Result<Answer, Refusal> {
         self.step(Step::Artifact)?;
+        if last {
+            // Progress that was held back belongs before the result, not behind it.
+            self.gate.settle().await?;
+        }
         self.lane.push(self.facts.subject.artifact(piece.artifact, piece.append, last), Close::No).await?;
         Ok(Answer::Done)
     }

@@ -11,7 +11,7 @@ use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{StreamResponse, TaskState};
 use kennel_protocol::{Digest, Seq, Timestamp};
 use kennel_store::{Claim, Commit, Committed, NewEvent, Position, RunChange, Store, StoreError, Stored};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 
 /// Rows that may wait before a host call waits too.
@@ -95,18 +95,41 @@ impl Queue {
 }
 
 impl Lane {
-    /// A lane that continues a log where it stands.
-    pub(crate) fn new(store: Arc<Store>, claim: Claim, commits: TaskTracker, at: Position, fold: Fold) -> Lane {
+    /// A lane that continues a log where it stands. `accepted`: the accept of the task is still on its way; what is pushed meanwhile
+    /// gathers behind it as behind a commit, and goes nowhere if it fails.
+    pub(crate) fn new(
+        store: Arc<Store>,
+        claim: Claim,
+        commits: TaskTracker,
+        (at, fold): (Position, Fold),
+        accepted: Option<oneshot::Receiver<()>>,
+    ) -> Lane {
         let state = State {
             at,
             last: at.rev,
             fold,
             queue: Queue::default(),
-            in_flight: false,
+            in_flight: accepted.is_some(),
             dead: false,
             tail: Tail::default(),
         };
-        Lane { shared: Arc::new(Shared { store, claim, commits, state: Mutex::new(state), moved: Notify::new() }) }
+        let shared = Shared { store, claim, commits, state: Mutex::new(state), moved: Notify::new() };
+        let lane = Lane { shared: Arc::new(shared) };
+        if let Some(accepted) = accepted {
+            let waiting = lane.clone();
+            lane.shared.commits.spawn(async move { waiting.begin(accepted).await });
+        }
+        lane
+    }
+
+    /// Commits what has gathered once the task is on disk.
+    async fn begin(&self, accepted: oneshot::Receiver<()>) {
+        if accepted.await.is_err() {
+            self.state().dead = true;
+            self.shared.moved.notify_waiters();
+            return;
+        }
+        self.commit_all().await;
     }
 
     /// The right by which this lane writes.

@@ -228,7 +228,7 @@ impl Worker {
         self.store.complete_message(&run.claim.key().tenant, &mut message).await?;
         let facts = task_facts(&view);
         let (claim, at, fold) = (run.claim.clone(), run.at, view.fold);
-        Ok(Some(Assignment { claim, at, fold, facts, message, version, slot, hold, auto: None }))
+        Ok(Some(Assignment { claim, at, fold, facts, message, version, slot, hold, accepted: None, auto: None }))
     }
 
     /// Ends a claimed task without running it.
@@ -240,7 +240,8 @@ impl Worker {
             Some(error) => subject.failed(error, view.rev.get() << 16, now),
             None => subject.status(state, None, now),
         };
-        let lane = Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), run.at, view.fold);
+        let lane =
+            Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), (run.at, view.fold), None);
         let ended = match lane.push(event, Close::Finish).await {
             Ok(_) => lane.flush().await,
             Err(dead) => Err(dead),

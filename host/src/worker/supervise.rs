@@ -60,9 +60,9 @@ struct Supervisor {
 
 /// Runs a task from its message to its end, or until the host gives it up.
 pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
-    let Assignment { claim, at, fold, facts, message, version, slot, hold, auto } = assignment;
+    let Assignment { claim, at, fold, facts, message, version, slot, hold, accepted, auto } = assignment;
     let key = claim.key().clone();
-    let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), at, fold);
+    let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), (at, fold), accepted);
     let subject = Subject { task: key.task.clone(), context: facts.context.clone() };
     let scope = Scope { tenant: key.tenant.clone(), owner: facts.owner.clone(), agent: None };
     let credentials = version.agent.card().requests.iter().filter(|request| request.kind == "credential");

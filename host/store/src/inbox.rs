@@ -96,8 +96,13 @@ async fn close_prompt(
     .execute(&mut *connection)
     .await?;
     append(connection, &delivery.key, rev, answer.event.stop, &answer.event.stored.body).await?;
-    // An answer that does not fit is the host's: the agent never sees it.
-    let n = insert(connection, delivery, rev, if fits { Taken::NotYet } else { Taken::ByTheHost }).await?;
+    let n = if fits {
+        insert(connection, delivery, rev, Taken::NotYet).await?
+    } else {
+        // An answer that does not fit is the host's: the agent never sees it. In the history it stands before the prompt that it
+        // brought about again.
+        insert(connection, delivery, seen.rev, Taken::ByTheHost(rev)).await?
+    };
     if fits {
         make_ready(connection, &delivery.key, delivery.at.millis(), 0).await?;
     }
@@ -125,7 +130,8 @@ pub(crate) async fn append(
 
 enum Taken {
     NotYet,
-    ByTheHost,
+    /// At this rev.
+    ByTheHost(i64),
 }
 
 async fn insert(
@@ -148,7 +154,7 @@ async fn insert(
     .bind(at_seq)
     .bind(match taken {
         Taken::NotYet => None,
-        Taken::ByTheHost => Some(at_seq),
+        Taken::ByTheHost(rev) => Some(rev),
     })
     .bind(delivery.message.message_id.as_str())
     .bind(delivery.message.hash.as_slice())

@@ -175,8 +175,8 @@ async fn stands(
         .collect()
 }
 
-/// Interest in one task; dropped, it is forgotten.
-#[derive(Debug)]
+/// Interest in one task; dropped, it is forgotten. A clone has seen what its original has.
+#[derive(Clone, Debug)]
 pub struct Subscription {
     key: TaskKey,
     receiver: Option<watch::Receiver<Marks>>,

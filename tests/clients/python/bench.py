@@ -51,7 +51,7 @@ def _parse_and_judge(data, message):
 
 async def _run(function, *arguments):
     """Whether the check passed. It prints its line as soon as it knows."""
-    name = function.__name__.replace("_", " ")
+    name = function.__name__.strip("_").replace("_", " ")
     begin = time.monotonic()
     try:
         await asyncio.wait_for(function(*arguments), CHECK_SECONDS_MAX)

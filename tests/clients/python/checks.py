@@ -343,7 +343,7 @@ async def failures_and_refusals_of_an_agent_are_tasks_that_say_why(base):
 @check
 async def what_is_not_there_is_not_found(base):
     async with Agent(base, "echo") as echo, Agent(base, "hello") as hello:
-        nobody = (await echo.start("hello"))
+        nobody = await echo.start("hello")
         await expect_error(TaskNotFoundError, hello.get(nobody))
         nobody.id = str(uuid.uuid4())
         await expect_error(TaskNotFoundError, echo.get(nobody))

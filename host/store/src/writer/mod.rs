@@ -287,12 +287,11 @@ impl Writer {
     }
 
     fn poke(&self, op: &Op, outcome: &Outcome) {
-        if let Some(key) = op.key() {
-            let moved = match op {
-                Op::Deliver(_) | Op::Cancel(_) => Moved::Inbox,
-                _ => Moved::Log,
-            };
-            self.wakes.poke(key, moved);
+        match (op, op.key()) {
+            // Nobody can wait for a task that did not exist; whoever subscribed waits for what comes after the accept.
+            (Op::Create(_), _) | (_, None) => {}
+            (Op::Deliver(_) | Op::Cancel(_), Some(key)) => self.wakes.poke(key, Moved::Inbox),
+            (_, Some(key)) => self.wakes.poke(key, Moved::Log),
         }
         let may_be_due = match outcome {
             Outcome::Delivered(_) | Outcome::Canceling(_) | Outcome::GivenBack(_) => true,

@@ -283,9 +283,17 @@ impl Kennel {
         let mut last = Value::Null;
         let found = wait_for(WAIT, || {
             last = self.task(agent, id);
-            (state_of(&last) == state).then(|| last.clone())
+            (state_of(&last) == state || is_over(&last)).then(|| last.clone())
         });
+        let found = found.filter(|task| state_of(task) == state);
         found.unwrap_or_else(|| panic!("the task did not become {state}: {last:#}\n{}", self.tail()))
+    }
+
+    /// Waits until a text is in a task's first artifact.
+    pub(crate) fn reaches_text(&self, agent: &str, id: &str, text: &str) {
+        until(&format!("{text:?} in the artifact"), WAIT, || {
+            text_of(&self.task(agent, id)["artifacts"][0]).contains(text).then_some(())
+        });
     }
 
     /// Tells the process to stop and does not wait.
@@ -388,6 +396,12 @@ pub(crate) fn state_of(task: &Value) -> &str {
     task["status"]["state"].as_str().unwrap_or("")
 }
 
+/// Whether a task is in a terminal state.
+pub(crate) fn is_over(task: &Value) -> bool {
+    let over = ["COMPLETED", "FAILED", "CANCELED", "REJECTED"];
+    state_of(task).strip_prefix("TASK_STATE_").is_some_and(|state| over.contains(&state))
+}
+
 /// The text of the status message.
 pub(crate) fn status_text(task: &Value) -> String {
     text_of(&task["status"]["message"])
@@ -409,8 +423,13 @@ pub(crate) fn until<T>(what: &str, wait: Duration, look: impl FnMut() -> Option<
     wait_for(wait, look).unwrap_or_else(|| panic!("{what}: not within {wait:?}"))
 }
 
+/// Between two looks at something that changes by itself.
+#[expect(clippy::disallowed_methods, reason = "every loop around it has a condition and a deadline")]
+pub(crate) fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
 /// Waits for a condition; none: it was not met in time.
-#[expect(clippy::disallowed_methods, reason = "the one place that pauses between two looks")]
 pub(crate) fn wait_for<T>(wait: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + wait;
     loop {
@@ -420,7 +439,7 @@ pub(crate) fn wait_for<T>(wait: Duration, mut look: impl FnMut() -> Option<T>) -
         if Instant::now() >= deadline {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        pause();
     }
 }
 
@@ -433,9 +452,10 @@ fn ended(child: &mut Child, wait: Duration) -> Option<ExitStatus> {
     wait_for(wait, || child.try_wait().expect("its state"))
 }
 
-/// A problem that a person must look at, or a panic of the host itself.
+/// A problem that a person must look at, or a panic of the host itself. What agents say does not count.
 fn is_error(line: &str) -> bool {
-    line.contains(" ERROR ") || (line.starts_with("thread '") && line.contains("panicked at"))
+    (line.contains(" ERROR ") && !line.contains(" ERROR guest:"))
+        || (line.starts_with("thread '") && line.contains("panicked at"))
 }
 
 /// Reads the address from the first line; none: the process ended without one.

@@ -17,5 +17,11 @@ mod http;
 mod plugins;
 mod shapes;
 
+mod errors;
+mod lists;
 mod methods;
 mod official;
+mod streams;
+mod turns;
+mod cancel;
+mod mischief;

@@ -9,7 +9,9 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
+
+const BEAT: Bytes = Bytes::from_static(b"\n");
 
 type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
 
@@ -19,14 +21,14 @@ pub(crate) async fn json(answer: impl Future<Output = String> + Send + 'static, 
     if let Ok(body) = tokio::time::timeout(every, &mut answer).await {
         return ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     }
-    let beats = stream::unfold(Some(answer), move |waiting| async move {
+    // One interval has passed already, so the first newline goes at once.
+    let first = stream::once(async { Ok::<_, Infallible>(BEAT) });
+    let rest = stream::unfold(Some(answer), move |waiting| async move {
         let mut answer = waiting?;
-        // The first newline goes at once: one interval has passed already.
-        let beat = Bytes::from_static(b"\n");
         match tokio::time::timeout(every, &mut answer).await {
-            Ok(body) => Some((Ok::<_, Infallible>(Bytes::from(format!("\n{body}"))), None)),
-            Err(_) => Some((Ok(beat), Some(answer))),
+            Ok(body) => Some((Ok(Bytes::from(body)), None)),
+            Err(_) => Some((Ok(BEAT), Some(answer))),
         }
     });
-    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(beats)).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(first.chain(rest))).into_response()
 }

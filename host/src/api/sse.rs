@@ -1,6 +1,5 @@
 //! Server-sent events: `id:` is the event's seq, so a reconnect continues exactly there; a comment goes out when nothing else does.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -28,8 +27,11 @@ pub(crate) fn task(events: TaskStream, id: Box<RawValue>, every: Duration, closi
     let sending = Sending { events, id, every, closing };
     let frames = stream::unfold(Some(sending), |sending| async move {
         let mut sending = sending?;
-        let (frame, more) = sending.next().await?;
-        Some((Ok::<_, Infallible>(frame), more.then_some(sending)))
+        match sending.next().await? {
+            Next::Frame(frame) => Some((Ok(frame), Some(sending))),
+            Next::Last(frame) => Some((Ok(frame), None)),
+            Next::Broken => Some((Err(std::io::Error::other("the host is stopping")), None)),
+        }
     });
     response(Body::from_stream(frames))
 }
@@ -50,27 +52,36 @@ fn response(body: Body) -> Response {
 }
 
 impl Sending {
-    /// The next frame and whether more follow.
-    async fn next(&mut self) -> Option<(Bytes, bool)> {
+    /// What goes out next; none: the task's stream has come to its end.
+    async fn next(&mut self) -> Option<Next> {
         let next = tokio::select! {
             next = self.events.next() => next,
-            () = tokio::time::sleep(self.every) => return Some((Bytes::from_static(b": keep-alive\n\n"), true)),
-            () = self.closing.cancelled() => return None,
+            () = tokio::time::sleep(self.every) => return Some(Next::Frame(Bytes::from_static(b": keep-alive\n\n"))),
+            () = self.closing.cancelled() => return Some(Next::Broken),
         };
         match next {
             Ok(Some(StreamItem { seq, body })) => {
                 // Stored by serde_json, so it is UTF-8 and has no line break.
                 let body = String::from_utf8_lossy(&body);
-                Some((result_frame(Some(seq.get()), &self.id, &body).into(), true))
+                Some(Next::Frame(result_frame(Some(seq.get()), &self.id, &body).into()))
             }
             Ok(None) => None,
             Err(fault) => {
                 tracing::error!(error = %fault, "a stream broke off");
                 let body = error::body(Some(&self.id), &Error::internal());
-                Some((format!("data: {body}\n\n").into(), false))
+                Some(Next::Last(format!("data: {body}\n\n").into()))
             }
         }
     }
+}
+
+/// What goes out on a stream.
+enum Next {
+    Frame(Bytes),
+    /// Nothing after it.
+    Last(Bytes),
+    /// The connection breaks: a stream that ended in order would tell the client that the task is over.
+    Broken,
 }
 
 fn result_frame(seq: Option<u64>, id: &RawValue, body: &str) -> String {

@@ -242,15 +242,19 @@ impl Service {
         let (tell, accepted) = oneshot::channel();
         let opening = Opening::new(Arc::clone(&self.store), new.clone(), tell);
         let mut opened = opening.watch();
-        let (reply, replied) = oneshot::channel();
+        let (reply, mut replied) = oneshot::channel();
         let place = Place { version, slot, hold, accepted };
         let assignment = assignment(&new, draft, &first, place, Some((opening, reply)))?;
         if !self.broker.hand_over(Work::Task(Box::new(assignment))).await {
             return Err(closing());
         }
         let replied = tokio::select! {
-            end = replied => end.ok(),
-            _ = opened.wait_for(|opened| *opened != Opened::NotYet) => None,
+            biased;
+            end = &mut replied => end.ok(),
+            // The run is over and did not open the task: what it replied is there by now.
+            over = async { opened.wait_for(|opened| *opened != Opened::NotYet).await.is_err() } => {
+                if over { replied.await.ok() } else { None }
+            }
         };
         if let Some(end) = replied {
             return bare_answer(end);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kennel_protocol::TaskId;
 use kennel_protocol::types::TaskState;
 use kennel_sandbox::call::GuestError;
-use kennel_sandbox::{Control, End, Finished, Outcome, Run, Trap, Turn};
+use kennel_sandbox::{Control, End, Finished, Outcome, ReplyMode, Run, Trap, Turn};
 use kennel_store::{Attempt, Scope, Subscription};
 use tokio::time::Instant;
 
@@ -130,7 +130,8 @@ impl Supervisor {
             match over {
                 Over::Ended(finished) => match finished.end {
                     End::Outcome(Outcome::Checkpoint(bytes)) => turn = next_generation(turn, bytes),
-                    end => return self.end(end, reply.take()).await,
+                    end if self.opening.is_some() => return self.end(end, reply.take()).await,
+                    end => return self.end(in_task(end, agent.card().reply_mode), None).await,
                 },
                 Over::Forced => {
                     control.stop();
@@ -270,6 +271,14 @@ impl Supervisor {
             // The lease is found without a holder within 5 s, or at the next start.
             tracing::warn!(task.id = %self.facts.subject.task, %error, "a lease was not given back");
         }
+    }
+}
+
+/// In the reply mode `auto` the reply of a task that exists (the client did not want to wait, or it runs again) is its last message.
+fn in_task(end: End, mode: ReplyMode) -> End {
+    match end {
+        End::Outcome(Outcome::Reply(draft)) if mode == ReplyMode::Auto => End::Outcome(Outcome::Completed(Some(draft))),
+        end => end,
     }
 }
 

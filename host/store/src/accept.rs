@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::blob::{self, BlobUse};
 use crate::rows::{NewTask, Start};
-use crate::sql::{SetStatement, inbox_kind, run_state, state_number};
+use crate::sql::{SetStatement, inbox_kind, priority, run_state, state_number};
 
 const TASK: SetStatement = SetStatement {
     head: "INSERT INTO task (tenant, id, owner, context, agent, digest, state, status_ms, created_ms, expires_ms, \
@@ -28,6 +28,10 @@ const RUN: SetStatement = SetStatement {
     columns: 8,
     tail: "",
 };
+
+/// For the test that prepares every statement.
+#[cfg(test)]
+pub(crate) const SETS: &[&SetStatement] = &[&TASK, &EVENT, &INBOX, &RUN];
 
 /// Inserts all of them.
 pub(crate) async fn create(connection: &mut SqliteConnection, creates: &[(&NewTask, i64)]) -> Result<(), sqlx::Error> {
@@ -70,7 +74,7 @@ pub(crate) async fn create(connection: &mut SqliteConnection, creates: &[(&NewTa
     RUN.run(connection, creates, |query, (new, _)| {
         let leased = new.start == Start::Leased;
         let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str()).bind(new.agent.as_str());
-        let query = query.bind(if leased { run_state::LEASED } else { run_state::READY }).bind(0_i64);
+        let query = query.bind(if leased { run_state::LEASED } else { run_state::READY }).bind(priority::WORK);
         query
             .bind((!leased).then_some(new.created.millis()))
             .bind(leased.then_some(crate::HOST))

@@ -25,6 +25,10 @@ const SCHEME: &str = "kennel:blob/";
 const USE: SetStatement =
     SetStatement { head: "INSERT OR IGNORE INTO blob_use (tenant, digest, holder) VALUES ", columns: 3, tail: "" };
 
+/// For the test that prepares every statement.
+#[cfg(test)]
+pub(crate) const SETS: &[&SetStatement] = &[&USE];
+
 /// That somebody needs a blob.
 pub(crate) struct BlobUse<'a> {
     tenant: &'a str,

@@ -1,9 +1,13 @@
 //! Who works on what: claims, leases given back, and the end by force.
 
-use kennel_protocol::{AgentId, Digest, Epoch, Seq, TaskId, TenantId, Ver};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
+use kennel_protocol::{AgentId, Digest, Epoch, Seq, TaskId, TenantId, Timestamp, Ver};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+
+use crate::error::StoreError;
 use crate::inbox;
 use crate::rows::{Attempt, Claim, ClaimedRun, Committed, Position};
 use crate::sql::{int, run_state, small, state_of, uint};
@@ -16,7 +20,8 @@ pub(crate) async fn claim(
     order: &ClaimOrder,
 ) -> Result<Vec<ClaimedRun>, sqlx::Error> {
     let due = sqlx::query(
-        "SELECT tenant, task FROM run WHERE state IN (0, 2) AND due_ms IS NOT NULL AND due_ms <= ? \
+        "SELECT tenant, task FROM run \
+         WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? \
          ORDER BY priority, due_ms LIMIT ?",
     )
     .bind(order.now.millis())
@@ -29,6 +34,17 @@ pub(crate) async fn claim(
         claimed.push(lease(connection, order, &tenant, &task).await?);
     }
     Ok(claimed)
+}
+
+/// Whether anything could be claimed now.
+pub(crate) async fn has_due(readers: &SqlitePool, now: Timestamp) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT 1 FROM run WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? LIMIT 1",
+    )
+    .bind(now.millis())
+    .fetch_optional(readers)
+    .await?;
+    Ok(row.is_some())
 }
 
 async fn lease(
@@ -129,12 +145,43 @@ pub(crate) async fn end_by_force(
     Ok(Committed::Applied(at))
 }
 
+/// Leases of this host that nobody held when it last looked. A lease becomes an orphan's only at the second look: the first may have
+/// come between the commit that took it and its holder's entry into the list of what is held.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects(Mutex<HashSet<(TaskKey, Epoch)>>);
+
+impl Suspects {
+    /// The leases that nobody holds now, as nobody did at the look before.
+    pub(crate) fn look(&self, leases: Vec<Claim>, held: &HashSet<TaskKey>) -> Vec<Claim> {
+        let unheld: Vec<Claim> = leases.into_iter().filter(|claim| !held.contains(&claim.key)).collect();
+        let now = unheld.iter().map(|claim| (claim.key.clone(), claim.epoch)).collect();
+        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), now);
+        unheld.into_iter().filter(|claim| before.contains(&(claim.key.clone(), claim.epoch))).collect()
+    }
+}
+
+/// What is leased to this host.
+pub(crate) async fn leases(readers: &SqlitePool) -> Result<Vec<Claim>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT run.tenant, run.task, task.epoch FROM run JOIN task ON task.tenant = run.tenant AND task.id = run.task \
+         WHERE run.state = 1 AND run.host = ?",
+    )
+    .bind(crate::HOST)
+    .fetch_all(readers)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let key = TaskKey { tenant: id(row.try_get(0)?)?, task: id(row.try_get(1)?)? };
+            Ok(Claim { key, epoch: Epoch::new(uint(row.try_get(2)?)) })
+        })
+        .collect()
+}
+
 /// Runs of the former incarnation of this host: their instances are gone.
 pub(crate) async fn reclaim_all(connection: &mut SqliteConnection, now_ms: i64) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query("UPDATE run SET state = ?, host = NULL, due_ms = ? WHERE state = ?")
+    let done = sqlx::query("UPDATE run SET state = ?, host = NULL, due_ms = ? WHERE state = 1")
         .bind(run_state::READY)
         .bind(now_ms)
-        .bind(run_state::LEASED)
         .execute(connection)
         .await?;
     Ok(done.rows_affected())

@@ -42,6 +42,10 @@ const TAKEN: SetStatement = SetStatement {
 const FINISH: SetStatement =
     SetStatement { head: "DELETE FROM run WHERE (tenant, task) IN (VALUES ", columns: 2, tail: ")" };
 
+/// For the test that prepares every statement.
+#[cfg(test)]
+pub(crate) const SETS: &[&SetStatement] = &[&GUARD, &EVENT, &BODY, &TAKEN, &FINISH];
+
 /// A commit with what the statements need at hand.
 struct Planned<'a> {
     op: &'a CommitOp,

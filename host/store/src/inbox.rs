@@ -2,19 +2,17 @@
 //!
 //! Both decide inside the writer's transaction, so that a message is never accepted on a task that finished meanwhile.
 
+use bytes::Bytes;
 use kennel_protocol::Seq;
 use kennel_protocol::types::TaskState;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::blob::{self, BlobUse};
-use crate::rows::{CancelOrder, Canceling, Delivered, Delivery, Inbound, OpenAnswer, Route};
-use crate::sql::{inbox_kind, int, run_state, small, state_number, state_of, uint};
+use crate::rows::{CancelOrder, Canceling, Delivered, Delivery, Inbound, NewEvent, OpenAnswer, Route, Stored};
+use crate::sql::{inbox_kind, int, priority, run_state, small, state_number, state_of, uint};
 use crate::wake::TaskKey;
 use crate::writer::{Seen, see};
-
-/// Priority of a run that was asked to stop: it never queues behind the work.
-const CANCEL_FIRST: i64 = -1;
 
 /// Takes a message, or says why not.
 pub(crate) async fn deliver(
@@ -39,7 +37,7 @@ pub(crate) async fn deliver(
         }
         Route::Queue if !seen.open => {
             let n = insert(connection, delivery, seen.rev, Taken::NotYet).await?;
-            make_ready(connection, &delivery.key, delivery.at.millis(), 0).await?;
+            make_ready(connection, &delivery.key, delivery.at.millis()).await?;
             Ok(Delivered::Accepted { n, at_seq: Seq::new(uint(seen.rev)) })
         }
         Route::Repeat if !seen.open => Ok(Delivered::NotWaiting(state)),
@@ -95,7 +93,7 @@ async fn close_prompt(
     .bind(delivery.key.task.as_str())
     .execute(&mut *connection)
     .await?;
-    append(connection, &delivery.key, rev, answer.event.stop, &answer.event.stored.body).await?;
+    append(connection, &delivery.key, rev, &answer.event).await?;
     let n = if fits {
         insert(connection, delivery, rev, Taken::NotYet).await?
     } else {
@@ -104,28 +102,30 @@ async fn close_prompt(
         insert(connection, delivery, seen.rev, Taken::ByTheHost(rev)).await?
     };
     if fits {
-        make_ready(connection, &delivery.key, delivery.at.millis(), 0).await?;
+        make_ready(connection, &delivery.key, delivery.at.millis()).await?;
     }
     Ok(Delivered::Accepted { n, at_seq: Seq::new(uint(rev)) })
 }
 
-/// Appends one event without blobs.
-pub(crate) async fn append(
+/// Appends one event.
+async fn append(
     connection: &mut SqliteConnection,
     key: &TaskKey,
     seq: i64,
-    stop: Option<TaskState>,
-    body: &[u8],
+    event: &NewEvent,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO event (tenant, task, seq, stop, blobs, body) VALUES (?, ?, ?, ?, 0, ?)")
+    let stored = &event.stored;
+    sqlx::query("INSERT INTO event (tenant, task, seq, stop, blobs, body) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
         .bind(seq)
-        .bind(stop.map_or(0, state_number))
-        .bind(body)
-        .execute(connection)
-        .await
-        .map(drop)
+        .bind(event.stop.map_or(0, state_number))
+        .bind(i64::from(stored.blobs))
+        .bind(stored.body.as_ref())
+        .execute(&mut *connection)
+        .await?;
+    let uses: Vec<BlobUse<'_>> = stored.digests.iter().map(|digest| BlobUse::of_task(key, digest)).collect();
+    blob::count(connection, &uses).await
 }
 
 enum Taken {
@@ -177,24 +177,27 @@ async fn next_number(connection: &mut SqliteConnection, key: &TaskKey) -> Result
 }
 
 /// A parked run has something to go on with; a ready or leased one finds it by itself.
-async fn make_ready(
-    connection: &mut SqliteConnection,
-    key: &TaskKey,
-    now_ms: i64,
-    priority: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE run SET state = ?, due_ms = ?, priority = min(priority, ?) WHERE tenant = ? AND task = ? AND state = ?",
-    )
-    .bind(run_state::READY)
-    .bind(now_ms)
-    .bind(priority)
-    .bind(key.tenant.as_str())
-    .bind(key.task.as_str())
-    .bind(run_state::PARKED)
-    .execute(connection)
-    .await
-    .map(drop)
+async fn make_ready(connection: &mut SqliteConnection, key: &TaskKey, now_ms: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE run SET state = ?, due_ms = ? WHERE tenant = ? AND task = ? AND state = ?")
+        .bind(run_state::READY)
+        .bind(now_ms)
+        .bind(key.tenant.as_str())
+        .bind(key.task.as_str())
+        .bind(run_state::PARKED)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Moves a run to the front, also one that is leased: it stays there when it is released or given back before it has stopped.
+async fn make_first(connection: &mut SqliteConnection, key: &TaskKey) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE run SET priority = ? WHERE tenant = ? AND task = ?")
+        .bind(priority::CANCEL)
+        .bind(key.tenant.as_str())
+        .bind(key.task.as_str())
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Asks a task to stop. One nobody has begun is over at once; one that runs is asked; one that is parked is woken to be asked.
@@ -232,7 +235,8 @@ pub(crate) async fn cancel(
         .execute(&mut *connection)
         .await?;
     }
-    make_ready(connection, key, order.at.millis(), CANCEL_FIRST).await?;
+    make_first(connection, key).await?;
+    make_ready(connection, key, order.at.millis()).await?;
     Ok(Canceling::Asked)
 }
 
@@ -258,7 +262,7 @@ async fn cancel_waits(connection: &mut SqliteConnection, key: &TaskKey) -> Resul
 /// The CANCELED event of a task that is taken over.
 pub(crate) struct LastWord<'a> {
     pub(crate) key: &'a TaskKey,
-    pub(crate) event: &'a [u8],
+    pub(crate) event: &'a Bytes,
     pub(crate) at_ms: i64,
 }
 
@@ -281,7 +285,8 @@ pub(crate) async fn end(
     .bind(key.task.as_str())
     .execute(&mut *connection)
     .await?;
-    append(connection, key, seen.rev + 1, Some(TaskState::Canceled), last.event).await?;
+    let event = NewEvent { stored: Stored::plain(last.event.clone()), stop: Some(TaskState::Canceled) };
+    append(connection, key, seen.rev + 1, &event).await?;
     sqlx::query("DELETE FROM run WHERE tenant = ? AND task = ?")
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())

@@ -20,7 +20,7 @@ const SQLITE_NEEDED: (&str, i32) = ("3.51.3", 3_051_003);
 /// Readers at once. Two cores read faster than that many clients can ask.
 const READERS: u32 = 4;
 /// Statements each connection keeps prepared: some thirty texts, the set-statements nine sizes each.
-const STATEMENTS: usize = 256;
+pub(crate) const STATEMENTS: usize = 256;
 
 /// The files of a host's data folder.
 pub(crate) struct Files {

@@ -89,7 +89,7 @@ impl TaskView {
     }
 }
 
-/// What ListTasks asks for.
+/// What ListTasks asks for, within a scope.
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
     /// Exact context.
@@ -126,24 +126,28 @@ pub struct EventRow {
     pub body: Bytes,
 }
 
-/// Columns of the one statement: kind, task, n, eight integers, three texts, two blobs.
+/// Columns of the one statement: kind, task, n, seven integers, three texts, two blobs.
 /// Kinds: 0 task, 1 body, 2 event, 3 inbox, 4 count.
+/// The wanted ids come first in each join: only so are the events before the body skipped in the index, not read and dropped.
 const TASKS: &str = "\
-SELECT 0 AS kind, id AS task, rev AS n, ver AS a, epoch AS b, open AS c, state AS d, status_ms AS e, created_ms AS f, \
-expires_ms AS g, owner AS t, context AS u, agent AS v, digest AS p, request AS q \
-FROM task WHERE tenant = ?1 AND id IN want \
+SELECT 0 AS kind, task.id AS task, rev AS n, ver AS a, epoch AS b, open AS c, state AS d, status_ms AS e, \
+created_ms AS f, expires_ms AS g, owner AS t, context AS u, agent AS v, digest AS p, request AS q \
+FROM want CROSS JOIN task WHERE task.tenant = ?1 AND task.id = want.id \
 UNION ALL SELECT 1, task, seq, blobs, 0, 0, 0, 0, 0, 0, '', '', '', x'', body \
-FROM body WHERE tenant = ?1 AND task IN want AND seq <= ?2 \
+FROM want CROSS JOIN body WHERE tenant = ?1 AND task = want.id AND seq <= ?2 \
 UNION ALL SELECT 2, task, seq, blobs, stop, 0, 0, 0, 0, 0, '', '', '', x'', body \
-FROM event WHERE tenant = ?1 AND task IN want AND seq <= ?2 AND seq > coalesce((SELECT seq FROM body \
-WHERE body.tenant = ?1 AND body.task = event.task AND body.seq <= ?2), 0) \
+FROM want CROSS JOIN event WHERE tenant = ?1 AND task = want.id AND seq <= ?2 AND seq > coalesce((SELECT seq FROM body \
+WHERE body.tenant = ?1 AND body.task = want.id AND body.seq <= ?2), 0) \
 UNION ALL SELECT 3, task, n, blobs, at_seq, coalesce(taken_seq, -1), 0, 0, 0, 0, message_id, '', '', x'', body \
-FROM inbox WHERE tenant = ?1 AND task IN want AND kind = 0 AND at_seq <= ?2";
+FROM want CROSS JOIN inbox WHERE tenant = ?1 AND task = want.id AND kind = 0 AND at_seq <= ?2";
+
+pub(crate) fn task_sql() -> String {
+    format!("WITH want (id) AS (SELECT ?3) {TASKS}")
+}
 
 /// Reads one task as it was at a rev; none: as it is now.
 pub(crate) async fn task(readers: &SqlitePool, key: &TaskKey, at: Option<Seq>) -> Result<Option<TaskView>, StoreError> {
-    let sql = format!("WITH want (id) AS (SELECT ?3) {TASKS}");
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    let rows = sqlx::query(AssertSqlSafe(task_sql()))
         .bind(key.tenant.as_str())
         .bind(at.map_or(i64::MAX, |seq| int(seq.get())))
         .bind(key.task.as_str())
@@ -152,29 +156,40 @@ pub(crate) async fn task(readers: &SqlitePool, key: &TaskKey, at: Option<Seq>) -
     Ok(views(&rows, key)?.0.pop())
 }
 
-/// Reads a page of tasks of one agent and owner.
-pub(crate) async fn list(readers: &SqlitePool, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
-    let matches = "tenant = ?1 AND owner = ?3 AND agent = ?4 AND (?5 IS NULL OR context = ?5) \
-                   AND (?6 IS NULL OR state = ?6) AND (?7 IS NULL OR status_ms >= ?7)";
+/// The text of a list: only what is asked for stands in it, because a term that may be absent keeps SQLite from seeking, and one
+/// that is not in the index makes it read every row.
+pub(crate) fn list_sql(scope: &Scope, filter: &ListFilter) -> String {
     // The conversation's own index where one is asked for, else the one that stands in the order of the answer.
     let index = if filter.context.is_some() { "task_context" } else { "task_list" };
-    let sql = format!(
-        "WITH want (id) AS MATERIALIZED (SELECT id FROM task INDEXED BY {index} WHERE {matches} \
-         AND (?8 IS NULL OR (status_ms, id) < (?8, ?9)) ORDER BY status_ms DESC, id DESC LIMIT ?10) {TASKS} \
+    let mut matches = String::from("tenant = ?1 AND owner = ?3");
+    let terms = [
+        (scope.agent.is_some(), " AND agent = ?4"),
+        (filter.context.is_some(), " AND context = ?5"),
+        (filter.state.is_some(), " AND state = ?6"),
+        (filter.since.is_some(), " AND status_ms >= ?7"),
+    ];
+    matches.extend(terms.iter().filter(|(asked, _)| *asked).map(|(_, term)| *term));
+    let after = if filter.after.is_some() { " AND (status_ms, id) < (?8, ?9)" } else { "" };
+    format!(
+        "WITH want (id) AS MATERIALIZED (SELECT id FROM task INDEXED BY {index} WHERE {matches}{after} \
+         ORDER BY status_ms DESC, id DESC LIMIT ?10) {TASKS} \
          UNION ALL SELECT 4, '', count(*), 0, 0, 0, 0, 0, 0, 0, '', '', '', x'', x'' \
          FROM task INDEXED BY {index} WHERE {matches}"
-    );
-    let agent = scope.agent.as_ref().map_or("", |agent| agent.as_str());
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    )
+}
+
+/// Reads a page of tasks of one owner.
+pub(crate) async fn list(readers: &SqlitePool, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(list_sql(scope, filter)))
         .bind(scope.tenant.as_str())
         .bind(i64::MAX)
         .bind(scope.owner.as_str())
-        .bind(agent)
+        .bind(scope.agent.as_ref().map(|agent| agent.as_str()))
         .bind(filter.context.as_deref())
         .bind(filter.state.map(crate::sql::state_number))
         .bind(filter.since.map(|since| since.millis()))
         .bind(filter.after.as_ref().map(|(at, _)| at.millis()))
-        .bind(filter.after.as_ref().map_or("", |(_, task)| task.as_str()))
+        .bind(filter.after.as_ref().map(|(_, task)| task.as_str()))
         .bind(i64::from(filter.limit) + 1)
         .fetch_all(readers)
         .await?;
@@ -190,7 +205,7 @@ pub(crate) async fn list(readers: &SqlitePool, scope: &Scope, filter: &ListFilte
 #[derive(Default)]
 struct Pieces {
     row: Option<TaskRow>,
-    body: Option<Fold>,
+    body: Option<(Seq, Fold)>,
     events: Vec<(Seq, StreamResponse)>,
     inbox: Vec<InboxMessage>,
     blobs: bool,
@@ -211,7 +226,7 @@ fn views(rows: &[SqliteRow], key: &TaskKey) -> Result<(Vec<TaskView>, u64), Stor
         known.blobs |= kind != 0 && row.try_get::<i64, _>("a")? > 0;
         match kind {
             0 => known.row = Some(task_row(row, key)?),
-            1 => known.body = Some(parse(row.try_get("q")?)?),
+            1 => known.body = Some((Seq::new(uint(n)), parse(row.try_get("q")?)?)),
             2 => known.events.push((Seq::new(uint(n)), parse(row.try_get("q")?)?)),
             _ => known.inbox.push(inbox_message(row, n)?),
         }
@@ -257,13 +272,16 @@ fn view(mut pieces: Pieces) -> Result<Option<TaskView>, StoreError> {
     let Some(row) = pieces.row else { return Ok(None) };
     pieces.events.sort_by_key(|(seq, _)| *seq);
     pieces.inbox.sort_by_key(|inbound| inbound.n);
-    let rev = pieces.events.last().map_or(row.at.rev, |(seq, _)| *seq);
-    if pieces.body.is_none() && pieces.events.is_empty() {
-        return Err(StoreError::Corrupt(format!("task {} has no first event", row.key.task)));
-    }
-    let mut fold = pieces.body.unwrap_or_default();
+    let (mut rev, mut fold) = pieces.body.unwrap_or_default();
     for (seq, event) in &pieces.events {
+        if *seq != rev.next() {
+            return Err(StoreError::Corrupt(format!("task {} has no event {}", row.key.task, rev.next())));
+        }
         fold.apply(*seq, event).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        rev = *seq;
+    }
+    if rev < Seq::FIRST {
+        return Err(StoreError::Corrupt(format!("task {} has no event {}", row.key.task, Seq::FIRST)));
     }
     Ok(Some(TaskView { row, rev, fold, inbox: pieces.inbox, blobs: pieces.blobs }))
 }

@@ -45,7 +45,7 @@ impl SetStatement {
         Ok(returned)
     }
 
-    fn text(&self, rows: usize) -> String {
+    pub(crate) fn text(&self, rows: usize) -> String {
         let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * (2 * self.columns + 2));
         text.push_str(self.head);
         for row in 0..rows {
@@ -99,6 +99,14 @@ pub(crate) mod run_state {
     pub(crate) const READY: i64 = 0;
     pub(crate) const LEASED: i64 = 1;
     pub(crate) const PARKED: i64 = 2;
+}
+
+/// Numbers of `run.priority`. A statement that looks for due runs names all of them: then it seeks in the index, where it would
+/// else walk over every timer to come.
+pub(crate) mod priority {
+    /// A run that was asked to stop never queues behind the work.
+    pub(crate) const CANCEL: i64 = -1;
+    pub(crate) const WORK: i64 = 0;
 }
 
 /// Numbers of `inbox.kind`.

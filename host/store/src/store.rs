@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kennel_protocol::types::{Message, StreamResponse, Task};
 use kennel_protocol::{AgentId, Digest, Epoch, Seq, TaskId, TenantId, Timestamp};
-use sqlx::Row;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -43,6 +42,7 @@ pub struct Store {
     readers: SqlitePool,
     wakes: Arc<Wakes>,
     clock: Clock,
+    suspects: claims::Suspects,
     #[cfg(test)]
     pub(crate) faults: Arc<writer::Faults>,
     /// Released when the store is dropped, by kill -9 too.
@@ -90,6 +90,7 @@ impl Store {
             readers,
             wakes,
             clock: options.clock,
+            suspects: claims::Suspects::default(),
             #[cfg(test)]
             faults,
             _lock: lock,
@@ -172,11 +173,7 @@ impl Store {
 
     /// Whether anything could be claimed now; reads only, so that an idle host writes nothing.
     pub async fn has_due(&self) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT 1 FROM run WHERE state IN (0, 2) AND due_ms IS NOT NULL AND due_ms <= ? LIMIT 1")
-            .bind(self.clock.now().millis())
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(row.is_some())
+        claims::has_due(&self.readers, self.clock.now()).await
     }
 
     /// Gives a lease back. `after` is how long nobody should claim it.
@@ -196,23 +193,14 @@ impl Store {
         }
     }
 
-    /// Gives back runs that are leased to this host and that it does not hold; returns how many.
+    /// Gives back runs that are leased to this host and that it holds neither now nor held at the call before; returns how many.
     pub async fn give_back_orphans(&self, held: &HashSet<TaskKey>) -> Result<usize, StoreError> {
-        let rows = sqlx::query(
-            "SELECT run.tenant, run.task, task.epoch FROM run JOIN task ON task.tenant = run.tenant AND task.id = run.task              WHERE run.state = 1 AND run.host = ?",
-        )
-        .bind(crate::HOST)
-        .fetch_all(&self.readers)
-        .await?;
+        let orphans = self.suspects.look(claims::leases(&self.readers).await?, held);
         let mut given_back = 0;
-        for row in &rows {
-            let key = TaskKey { tenant: claims::id(row.try_get(0)?)?, task: claims::id(row.try_get(1)?)? };
-            if held.contains(&key) {
-                continue;
-            }
-            let claim = Claim { key, epoch: Epoch::new(crate::sql::uint(row.try_get(2)?)) };
-            self.give_back(&claim, Attempt::DoesNotCount, "nobody held it", std::time::Duration::ZERO).await?;
-            given_back += 1;
+        for claim in &orphans {
+            let back =
+                self.give_back(claim, Attempt::DoesNotCount, "nobody held it", std::time::Duration::ZERO).await?;
+            given_back += usize::from(matches!(back, Committed::Applied(_)));
         }
         Ok(given_back)
     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use kennel_protocol::types::{Artifact, Content, JsonObject, JsonValue, Message, Part, Role, Task, TaskState};
+use kennel_protocol::types::{Artifact, Content, JsonObject, Message, Part, Role, Task, TaskState};
 use kennel_protocol::{ContextId, TaskId, Timestamp};
 
+use super::numbers;
 use crate::bindings::exports::kennel::agent::agent as run;
 use crate::bindings::kennel::agent::{task, types};
 use crate::call::{Auth, CancelRequest, CancelSource, ErrorKind, GuestError, Input};
@@ -48,7 +49,7 @@ pub(crate) fn task_info(info: Option<&TaskInfo>) -> task::TaskInfo {
         parent_task_id: info.parent_task_id.as_ref().map(TaskId::to_string),
         accepted_output_modes: info.accepted_output_modes.clone(),
         extensions: info.extensions.clone(),
-        request_metadata: info.request_metadata.as_ref().map(JsonObject::to_string),
+        request_metadata: info.request_metadata.as_ref().map(object),
         created: time(info.created),
         expires: time(info.expires),
     }
@@ -78,7 +79,7 @@ pub(crate) fn message(message: Message) -> types::Message {
         task_id: message.task_id.as_ref().map(TaskId::to_string),
         role: role(message.role),
         parts: message.parts.into_iter().map(part).collect(),
-        metadata: message.metadata.as_ref().map(JsonObject::to_string),
+        metadata: message.metadata.as_ref().map(object),
         extensions: message.extensions,
         reference_task_ids: message.reference_task_ids,
     }
@@ -103,7 +104,7 @@ pub(crate) fn snapshot(task: Task, limits: &Limits) -> Result<types::TaskSnapsho
         status_message: task.status.message.map(message),
         status_time: task.status.timestamp.map_or(0.0, time),
         artifacts: artifacts.into_iter().map(artifact).collect(),
-        metadata: task.metadata.as_ref().map(JsonObject::to_string),
+        metadata: task.metadata.as_ref().map(object),
     })
 }
 
@@ -113,7 +114,7 @@ fn artifact(artifact: Artifact) -> types::Artifact {
         name: artifact.name,
         description: artifact.description,
         parts: artifact.parts.into_iter().map(part).collect(),
-        metadata: artifact.metadata.as_ref().map(JsonObject::to_string),
+        metadata: artifact.metadata.as_ref().map(object),
         extensions: artifact.extensions,
     }
 }
@@ -125,12 +126,17 @@ fn part(part: Part) -> types::Part {
             // Free of a copy when the host holds the bytes nowhere else.
             Content::Raw(bytes) => types::Content::Raw(Vec::from(bytes)),
             Content::Url(url) => types::Content::Url(url),
-            Content::Data(value) => types::Content::Data(value.to_string()),
+            Content::Data(value) => types::Content::Data(numbers::whole(value.get())),
         },
         media_type: part.media_type,
         filename: part.filename,
-        metadata: part.metadata.as_ref().map(JsonObject::to_string),
+        metadata: part.metadata.as_ref().map(object),
     }
+}
+
+/// A JSON object as text.
+fn object(object: &JsonObject) -> String {
+    numbers::whole(object.get())
 }
 
 /// A stored message that does not say who wrote it came from outside.
@@ -158,7 +164,7 @@ fn state(state: TaskState) -> types::TaskState {
 pub(crate) fn input(input: Input) -> task::Input {
     match input {
         Input::Reply(message, value) => {
-            let value = value.as_ref().map(JsonValue::to_string);
+            let value = value.as_ref().map(|value| numbers::whole(value.get()));
             task::Input::Reply(task::Reply { message: self::message(*message), value })
         }
         Input::TimedOut => task::Input::TimedOut,
@@ -184,7 +190,7 @@ pub(crate) fn cancel_request(request: CancelRequest) -> task::CancelRequest {
             CancelSource::Deadline => task::CancelSource::Deadline,
         },
         reason: request.reason,
-        metadata: request.metadata.as_ref().map(JsonObject::to_string),
+        metadata: request.metadata.as_ref().map(object),
         force_at: time(request.force_at),
     }
 }

@@ -4,4 +4,5 @@
 //! `take.rs`, so that what reaches the worker is sound.
 
 pub(crate) mod give;
+mod numbers;
 pub(crate) mod take;

@@ -1,0 +1,20 @@
+//! Tests of the store, each on a real database of its own. One guarantee is one test, named as a sentence.
+
+mod lab;
+
+mod accept;
+mod blob;
+mod cancel;
+mod claim;
+mod deliver;
+mod disk;
+mod fault;
+mod group;
+mod guard;
+mod lane;
+mod list;
+mod open;
+mod park;
+mod statement;
+mod view;
+mod wake;

@@ -1,0 +1,146 @@
+//! The statements themselves: each prepares against the real schema and finds its rows by an index.
+
+use std::path::Path;
+
+use kennel_protocol::types::TaskState;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Executor, Row, SqlSafeStr};
+
+use super::lab::{Lab, at, key, scope};
+use crate::sql::SetStatement;
+use crate::{ListFilter, accept, blob, commit, read};
+
+/// All texts of the crate: literals as they stand in the sources, set-statements with one and four rows, lists with every filter.
+fn statements() -> Vec<String> {
+    let mut all = literals();
+    let sets: Vec<&SetStatement> = [accept::SETS, commit::SETS, blob::SETS].concat();
+    assert_eq!(sets.len(), 10);
+    all.extend(sets.iter().flat_map(|set| [set.text(1), set.text(4)]));
+    all.push(read::task_sql());
+    all.extend(lists());
+    all
+}
+
+fn lists() -> Vec<String> {
+    let mut filters = vec![ListFilter { limit: 50, ..ListFilter::default() }];
+    let mut add = |change: fn(&mut ListFilter)| {
+        let mut more = filters.clone();
+        more.iter_mut().for_each(change);
+        filters.extend(more);
+    };
+    add(|filter| filter.context = Some("talk".to_owned()));
+    add(|filter| filter.state = Some(TaskState::Working));
+    add(|filter| filter.since = Some(at(0)));
+    add(|filter| filter.after = Some((at(0), key("t").task)));
+    let scope = scope(&key("t"));
+    let any_agent = crate::Scope { agent: None, ..scope.clone() };
+    filters.iter().flat_map(|filter| [read::list_sql(&scope, filter), read::list_sql(&any_agent, filter)]).collect()
+}
+
+/// The literals handed to `sqlx::query` anywhere in the sources, so that a new statement cannot be forgotten here.
+fn literals() -> Vec<String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut texts = Vec::new();
+    for folder in [sources.clone(), sources.join("writer")] {
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                texts.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let found: Vec<String> =
+        texts.iter().flat_map(|text| text.split("sqlx::query(").skip(1)).filter_map(literal).collect();
+    assert!(found.len() >= 30, "{found:#?}");
+    found
+}
+
+/// The string literal that a text begins with, its line breaks joined.
+fn literal(text: &str) -> Option<String> {
+    let (literal, _) = text.trim_start().strip_prefix('"')?.split_once('"')?;
+    Some(literal.split("\\\n").map(str::trim_start).collect())
+}
+
+async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+    let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(connection).await.unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
+}
+
+#[tokio::test]
+async fn every_statement_prepares() {
+    let lab = Lab::new().await;
+    let mut raw = lab.raw().await;
+    for sql in statements() {
+        let prepared = raw.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await;
+        assert!(prepared.is_ok(), "{sql}\n{:?}", prepared.err());
+    }
+}
+
+#[tokio::test]
+async fn no_statement_walks_over_a_whole_table() {
+    let lab = Lab::new().await;
+    let mut raw = lab.raw().await;
+    for sql in statements().iter().filter(|sql| !sql.starts_with("BEGIN") && !sql.contains("PRAGMA")) {
+        let plan = plan(&mut raw, sql).await;
+        for line in plan.iter().filter(|line| line.starts_with("SCAN")) {
+            let given = ["VALUES CLAUSE", "CONSTANT ROW", "CONSTANT ROWS"].iter().any(|end| line.ends_with(end));
+            // At the start, all of a partial index: what the host that ended had leased.
+            let small = ["SCAN v", "SCAN want", "SCAN json_each", "SCAN run USING INDEX run_leased"];
+            assert!(given || small.contains(&line.split(" VIRTUAL").next().unwrap()), "{sql}\n{plan:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_list_and_its_count_read_the_covering_index_in_its_order() {
+    let lab = Lab::new().await;
+    let mut raw = lab.raw().await;
+    let scope = scope(&key("t"));
+    let all = ListFilter { limit: 50, ..ListFilter::default() };
+    let filters = [
+        all.clone(),
+        ListFilter { state: Some(TaskState::Working), ..all.clone() },
+        ListFilter { since: Some(at(0)), ..all.clone() },
+        ListFilter { after: Some((at(0), key("t").task)), ..all },
+    ];
+    for filter in filters {
+        let plan = plan(&mut raw, &read::list_sql(&scope, &filter)).await;
+        let covering = "SEARCH task USING COVERING INDEX task_list (tenant=? AND owner=? AND agent=?";
+        assert_eq!(plan.iter().filter(|line| line.starts_with(covering)).count(), 2, "{plan:#?}");
+        assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
+        if filter.after.is_some() {
+            assert!(plan.iter().any(|line| line.contains("(status_ms,id)<(?,?)")), "{plan:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_read_from_its_body_on() {
+    let lab = Lab::new().await;
+    let mut raw = lab.raw().await;
+    for sql in [read::task_sql(), lists().remove(0)] {
+        let plan = plan(&mut raw, &sql).await;
+        let tail = "SEARCH event USING PRIMARY KEY (tenant=? AND task=? AND seq>? AND seq<?)";
+        assert!(plan.iter().any(|line| line == tail), "{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn due_runs_are_sought_by_priority_and_time_and_not_sorted() {
+    let lab = Lab::new().await;
+    let mut raw = lab.raw().await;
+    let due: Vec<String> = literals().into_iter().filter(|sql| sql.contains("due_ms <= ?")).collect();
+    assert_eq!(due.len(), 2);
+    for sql in due {
+        let plan = plan(&mut raw, &sql).await;
+        assert_eq!(plan, ["SEARCH run USING INDEX run_due (priority=? AND due_ms>? AND due_ms<?)"], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn the_statements_fit_into_what_a_connection_keeps_prepared() {
+    // Nine sizes of each set-statement, and all else once; on a reader, the lists.
+    let literals = literals().len();
+    assert!(10 * 9 + literals <= crate::open::STATEMENTS, "{literals}");
+    assert!(lists().len() + literals <= crate::open::STATEMENTS);
+}

@@ -2,10 +2,10 @@
 //!
 //! Dropped, it is told to stop, and must end well and without an error line.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -38,9 +38,11 @@ pub(crate) struct Kennel {
 /// The process and what it said.
 struct Process {
     child: Child,
-    address: SocketAddr,
+    /// Known once it listens.
+    address: Option<SocketAddr>,
+    stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Builder {
@@ -110,32 +112,41 @@ impl Kennel {
         Builder { agents: Vec::new(), args: Vec::new(), errors: false, data: None }.agents(agents)
     }
 
-    /// Starts the process on the same folders.
+    /// Starts the process on the same folders and waits until it listens.
     pub(crate) fn launch(&mut self) {
-        let mut child = self.command().spawn().expect("the binary starts");
-        let stderr = Arc::new(Mutex::new(String::new()));
-        let reader = collect(child.stderr.take().expect("stderr"), Arc::clone(&stderr));
-        let address = first_line(child.stdout.take().expect("stdout"));
-        let Some(address) = address else {
-            let status = child.wait();
-            reader.join().expect("the reader");
-            panic!("the host did not start ({status:?}):\n{}", lock(&stderr));
-        };
-        self.process = Some(Process { child, address, stderr, reader: Some(reader) });
+        self.spawn();
+        self.listens();
+    }
+
+    /// Starts the process on the same folders and does not wait.
+    pub(crate) fn spawn(&mut self) {
+        self.process = Some(Process::start(&mut self.command()));
+    }
+
+    /// Waits until the process listens.
+    pub(crate) fn listens(&mut self) {
+        let process = self.process.as_mut().expect("the host runs");
+        let address = wait_for(WAIT, || match process.child.try_wait().expect("its state") {
+            Some(_) => Some(None),
+            None => lock(&process.stdout).split_once('\n').map(|(line, _)| address_in(line)),
+        });
+        process.address = address.flatten();
+        if process.address.is_none() {
+            process.child.kill().ok();
+            let status = process.child.wait();
+            panic!("the host does not listen ({status:?}):\n{}", process.said());
+        }
     }
 
     /// Runs the binary on the same folders, for a start that fails: how it ended and what it wrote to stderr.
     pub(crate) fn launch_in_vain(&self) -> (ExitStatus, String) {
-        let mut child = self.command().spawn().expect("the binary starts");
-        let stderr = Arc::new(Mutex::new(String::new()));
-        let reader = collect(child.stderr.take().expect("stderr"), Arc::clone(&stderr));
-        let status = ended(&mut child, WAIT);
+        let mut process = Process::start(&mut self.command());
+        let status = ended(&mut process.child, WAIT);
         if status.is_none() {
-            child.kill().expect("killed");
+            process.child.kill().expect("killed");
         }
-        reader.join().expect("the reader");
-        let text = lock(&stderr).clone();
-        (status.unwrap_or_else(|| panic!("the host started, or hangs:\n{text}")), text)
+        let said = process.said();
+        (status.unwrap_or_else(|| panic!("the host started, or hangs:\n{said}")), said)
     }
 
     fn command(&self) -> Command {
@@ -157,7 +168,7 @@ impl Kennel {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.process().address
+        self.process().address.expect("the host listens")
     }
 
     /// The base of its urls: `http://HOST:PORT`.
@@ -358,9 +369,19 @@ impl Drop for Kennel {
 }
 
 impl Process {
+    fn start(command: &mut Command) -> Process {
+        let mut child = command.spawn().expect("the binary starts");
+        let (stdout, stderr) = (Arc::default(), Arc::default());
+        let readers = vec![
+            collect(child.stdout.take().expect("stdout"), Arc::clone(&stdout)),
+            collect(child.stderr.take().expect("stderr"), Arc::clone(&stderr)),
+        ];
+        Process { child, address: None, stdout, stderr, readers }
+    }
+
     /// All that it wrote to stderr. The process has ended.
     fn said(&mut self) -> String {
-        if let Some(reader) = self.reader.take() {
+        for reader in self.readers.drain(..) {
             reader.join().expect("the reader");
         }
         lock(&self.stderr).clone()
@@ -458,18 +479,15 @@ fn is_error(line: &str) -> bool {
         || (line.starts_with("thread '") && line.contains("panicked at"))
 }
 
-/// Reads the address from the first line; none: the process ended without one.
-fn first_line(stdout: ChildStdout) -> Option<SocketAddr> {
-    let mut lines = BufReader::new(stdout).lines();
-    let line = lines.next()?.ok()?;
-    let address = line.strip_prefix("listening http://");
-    Some(address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("not an address: {line:?}")))
+/// The address in the first line of stdout.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix("listening http://")?.parse().ok()
 }
 
-fn collect(mut stderr: ChildStderr, into: Arc<Mutex<String>>) -> JoinHandle<()> {
+fn collect(mut output: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut bytes = vec![0; 16 << 10];
-        while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+        while let Ok(count @ 1..) = output.read(&mut bytes) {
             lock(&into).push_str(&String::from_utf8_lossy(&bytes[..count]));
         }
     })

@@ -15,11 +15,12 @@ pub(crate) struct Request {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    chunked: bool,
 }
 
 impl Request {
     pub(crate) fn new(method: &str, path: &str) -> Request {
-        Request { method: method.to_owned(), path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
+        Request { method: method.to_owned(), path: path.to_owned(), headers: Vec::new(), body: Vec::new(), chunked: false }
     }
 
     /// A POST of JSON text as a client of A2A 1.0 sends it.
@@ -47,15 +48,25 @@ impl Request {
         self
     }
 
+    /// Sends the body in one chunk, without saying before how long it is.
+    pub(crate) fn chunked(mut self) -> Request {
+        self.chunked = true;
+        self.header("transfer-encoding", "chunked")
+    }
+
     fn head(&self, address: SocketAddr) -> String {
         let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        if self.method != "GET" || !self.body.is_empty() {
+        if !self.chunked && (self.method != "GET" || !self.body.is_empty()) {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
-        head + "\r\n"
+        head += "\r\n";
+        if self.chunked {
+            head.push_str(&format!("{:x}\r\n", self.body.len()));
+        }
+        head
     }
 }
 
@@ -106,7 +117,8 @@ impl Answer {
         stream.set_write_timeout(Some(wait))?;
         stream.write_all(request.head(address).as_bytes())?;
         // A server may answer before it has read all of a body that it refuses.
-        let sent = stream.write_all(&request.body);
+        let end: &[u8] = if request.chunked { b"\r\n0\r\n\r\n" } else { b"" };
+        let sent = stream.write_all(&request.body).and_then(|()| stream.write_all(end));
         let mut wire = Wire { stream, buffer: Vec::new() };
         let head = match (wire.until(b"\r\n\r\n", deadline), sent) {
             (Ok(head), _) => head,

@@ -25,3 +25,8 @@ mod streams;
 mod turns;
 mod cancel;
 mod mischief;
+mod cards;
+mod limits;
+mod folder;
+mod restart;
+mod architecture;

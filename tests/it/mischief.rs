@@ -124,15 +124,16 @@ fn agents_that_take_all_memory_leave_the_host_small_and_others_served() {
     let kennel = Kennel::start(&["mischief", "echo"]);
     let (mut largest, mut slowest) = (0, Duration::ZERO);
     std::thread::scope(|scope| {
-        let greedy: Vec<_> =
-            (0..12).map(|_| scope.spawn(|| state_of(&kennel.ask("mischief", "allocate")).to_owned())).collect();
+        let greedy = [(); 3].map(|()| {
+            scope.spawn(|| (0..4).all(|_| failure(&kennel.ask("mischief", "allocate"))["code"] == "memory"))
+        });
         while !greedy.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             largest = largest.max(memory_mib(&kennel));
             let asked = Instant::now();
             assert_eq!(state_of(&kennel.ask("echo", "still there?")), COMPLETED);
             slowest = slowest.max(asked.elapsed());
         }
-        assert!(greedy.into_iter().all(|one| one.join().unwrap() == FAILED));
+        assert!(greedy.into_iter().all(|one| one.join().unwrap()));
     });
     assert!(largest < 600, "the host grew to {largest} MiB");
     assert!(slowest < Duration::from_secs(5), "another agent answered after {slowest:?}");
@@ -243,7 +244,7 @@ fn large_messages_of_clients_come_back_byte_for_byte() {
     assert!(task["history"][0]["parts"] == parts, "in the answer");
     let mut events = kennel.stream("mischief", "SendStreamingMessage", {
         let mut params = message("ask-schema");
-        params["message"]["parts"][1] = parts[1].clone();
+        params["message"]["parts"].as_array_mut().unwrap().push(parts[1].clone());
         params
     });
     let first = events.next_event().unwrap();

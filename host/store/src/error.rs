@@ -77,6 +77,7 @@ impl From<sqlx::Error> for StoreError {
         match code(&error) {
             Some(SQLITE_FULL) => StoreError::Full,
             Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Corrupt(error.to_string()),
+            _ if does_not_read(&error) => StoreError::Corrupt(error.to_string()),
             _ => StoreError::Unavailable(error.to_string()),
         }
     }
@@ -95,9 +96,14 @@ fn code(error: &sqlx::Error) -> Option<i32> {
     Some(extended & 0xff)
 }
 
-/// Whether the fault lies in one entry's data, so that leaving that entry out helps.
+/// Whether a row is there but is not what it should be.
+fn does_not_read(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound)
+}
+
+/// Whether the fault lies in one entry's data, or in the row it asks for, so that leaving that entry out helps.
 pub(crate) fn is_data_fault(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some(SQLITE_CONSTRAINT | SQLITE_MISMATCH | SQLITE_TOOBIG))
+    matches!(code(error), Some(SQLITE_CONSTRAINT | SQLITE_MISMATCH | SQLITE_TOOBIG)) || does_not_read(error)
 }
 
 /// Whether the file itself is damaged.

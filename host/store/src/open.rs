@@ -116,7 +116,7 @@ async fn check_file(connection: &mut SqliteConnection, database: &Path) -> Resul
     Err(OpenError::Corrupt { path: database.to_owned(), reason: found })
 }
 
-fn refuse(database: &Path, error: &sqlx::Error) -> OpenError {
+pub(crate) fn refuse(database: &Path, error: &sqlx::Error) -> OpenError {
     let path = database.to_owned();
     if is_corrupt(error) {
         return OpenError::Corrupt { path, reason: error.to_string() };

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kennel_protocol::types::{Message, StreamResponse, Task};
 use kennel_protocol::{AgentId, Digest, Epoch, Seq, TaskId, TenantId, Timestamp};
-use sqlx::sqlite::SqlitePool;
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +39,7 @@ pub struct StoreOptions {
 pub struct Store {
     handle: WriterHandle,
     closing: CancellationToken,
-    running: Mutex<Vec<JoinHandle<()>>>,
+    running: Mutex<Option<Running>>,
     readers: SqlitePool,
     wakes: Arc<Wakes>,
     clock: Clock,
@@ -47,6 +48,13 @@ pub struct Store {
     pub(crate) faults: Arc<writer::Faults>,
     /// Released when the store is dropped, by kill -9 too.
     _lock: File,
+}
+
+/// What runs beside the callers.
+#[derive(Debug)]
+struct Running {
+    writing: JoinHandle<SqliteConnection>,
+    sweeping: JoinHandle<()>,
 }
 
 /// A claim of a task that is about to be accepted with a slot: epoch 1. None if it is to queue.
@@ -63,8 +71,8 @@ impl Store {
         let lock = files.lock()?;
         let mut connection = open::writer(&files.database).await?;
         let now = options.clock.now();
-        let fault = |error: sqlx::Error| OpenError::Corrupt { path: files.database.clone(), reason: error.to_string() };
-        let reclaimed = claims::reclaim_all(&mut connection, now.millis()).await.map_err(fault)?;
+        let reclaimed = claims::reclaim_all(&mut connection, now.millis()).await;
+        let reclaimed = reclaimed.map_err(|error| open::refuse(&files.database, &error))?;
         if reclaimed > 0 {
             tracing::info!(tasks = reclaimed, "tasks of the former run of this host go on");
         }
@@ -73,7 +81,7 @@ impl Store {
         let closing = CancellationToken::new();
         #[cfg(test)]
         let faults = Arc::new(writer::Faults::default());
-        let (handle, running) = writer::start(writer::Parts {
+        let (handle, writing) = writer::start(writer::Parts {
             connection,
             wakes: Arc::clone(&wakes),
             now,
@@ -86,7 +94,7 @@ impl Store {
         Ok(Store {
             handle,
             closing,
-            running: Mutex::new(vec![running, sweeping]),
+            running: Mutex::new(Some(Running { writing, sweeping })),
             readers,
             wakes,
             clock: options.clock,
@@ -100,12 +108,21 @@ impl Store {
     /// Writes what is queued and closes the files. Later writes answer `Unavailable`.
     pub async fn close(&self) {
         self.closing.cancel();
-        for running in self.running.lock().await.drain(..) {
-            if let Err(error) = running.await {
-                tracing::error!(%error, "a part of the store did not end well");
+        let Some(running) = self.running.lock().await.take() else { return };
+        if let Err(error) = running.sweeping.await {
+            tracing::error!(%error, "the sweep for lost wake-ups did not end well");
+        }
+        let connection = running.writing.await;
+        // The writer's connection last: it then moves all of the log into the database file, which readers cannot.
+        self.readers.close().await;
+        match connection {
+            Err(error) => tracing::error!(%error, "the writer did not end well"),
+            Ok(connection) => {
+                if let Err(error) = connection.close().await {
+                    tracing::warn!(%error, "the database did not close cleanly; it recovers at the next start");
+                }
             }
         }
-        self.readers.close().await;
     }
 
     /// The host's clock.
@@ -321,6 +338,13 @@ impl Store {
     /// The bytes of a component.
     pub async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         blob::get(&self.readers, tenant, digest).await
+    }
+}
+
+impl Drop for Store {
+    /// One that was not closed ends its parts too; nothing waits for them.
+    fn drop(&mut self) {
+        self.closing.cancel();
     }
 }
 

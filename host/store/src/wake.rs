@@ -84,6 +84,12 @@ impl Wakes {
         Subscription { key: key.clone(), receiver: Some(receiver), inbox, wakes: Arc::clone(self) }
     }
 
+    /// Tasks that somebody waits for.
+    #[cfg(test)]
+    pub(crate) fn watched(&self) -> usize {
+        self.tasks().len()
+    }
+
     /// Says that something of this task was committed.
     pub(crate) fn poke(&self, key: &TaskKey, moved: Moved) {
         if self.pokes == Pokes::On {
@@ -160,7 +166,7 @@ async fn stands(
 ) -> Result<Vec<(TaskKey, Stand)>, StoreError> {
     let wanted = serde_json::to_string(tasks).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     let rows = sqlx::query(
-        "SELECT id, rev, (SELECT count(*) FROM inbox WHERE inbox.tenant = ?1 AND inbox.task = task.id) \
+        "SELECT id, rev, (SELECT max(n) FROM inbox WHERE inbox.tenant = ?1 AND inbox.task = task.id) \
          FROM task WHERE tenant = ?1 AND id IN (SELECT value FROM json_each(?2))",
     )
     .bind(tenant.as_str())

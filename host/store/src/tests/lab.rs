@@ -1,6 +1,6 @@
 //! A store on a folder of its own, the objects that go into it, and a claim holder that writes as the worker's lane does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -45,11 +45,16 @@ impl Lab {
         Lab { store, clock, folder }
     }
 
+    /// Closes the store and leaves its files.
+    pub(super) async fn closed(self) -> TempDir {
+        self.store.close().await;
+        self.folder
+    }
+
     /// Closes the store and opens it again, as a restart does. Time goes on, as it does in life: numbers made from it never repeat.
     pub(super) async fn reopened(self) -> Lab {
-        let Lab { store, clock, folder } = self;
-        store.close().await;
-        drop(store);
+        let clock = self.clock.clone();
+        let folder = self.closed().await;
         clock.advance_ms(1);
         let options = StoreOptions { pokes: Pokes::On, clock: clock.clone() };
         let store = Store::open(folder.path(), options).await.unwrap();
@@ -62,7 +67,7 @@ impl Lab {
 
     /// A connection behind the store's back: looks at rows, and damages them.
     pub(super) async fn raw(&self) -> SqliteConnection {
-        SqliteConnectOptions::new().filename(self.database()).connect().await.unwrap()
+        raw(&self.database()).await
     }
 
     /// A single number out of the database.
@@ -73,8 +78,7 @@ impl Lab {
 
     /// Changes rows behind the store's back; returns how many.
     pub(super) async fn change(&self, sql: &str) -> u64 {
-        let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.raw().await).await.unwrap();
-        done.rows_affected()
+        change(&self.database(), sql).await
     }
 
     /// The run row of a task: state, priority, due, attempts.
@@ -146,6 +150,16 @@ impl Lab {
         }
         all
     }
+}
+
+/// A connection of nobody's to a database.
+pub(super) async fn raw(database: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(database).connect().await.unwrap()
+}
+
+pub(super) async fn change(database: &Path, sql: &str) -> u64 {
+    let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut raw(database).await).await.unwrap();
+    done.rows_affected()
 }
 
 /// A row of `run`.

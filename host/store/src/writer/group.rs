@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{CommitOp, Entry, Op, Outcome, Writer};
 use crate::error::{StoreError, is_data_fault};
-use crate::rows::NewTask;
+use crate::rows::{Canceling, Committed, Delivered, NewTask, Route};
 use crate::{accept, blob, claims, commit, inbox, registry};
 
 /// Faults that tests ask for.
@@ -99,12 +99,12 @@ async fn roll_back(connection: &mut SqliteConnection) {
     sqlx::query("ROLLBACK").execute(connection).await.ok();
 }
 
-/// Whether the group's transaction took: any entry that stamped its commit id on a task row can tell.
+/// Whether the group's transaction took: any entry that stamped its commit id on a task row can tell. A group without one is
+/// answered as not written; each of its entries may be handed in again (a message is recognised, a request to stop stands once, a
+/// lease is found without a holder).
 async fn took(connection: &mut SqliteConnection, entries: &[Entry], outcomes: &[Outcome]) -> Result<bool, sqlx::Error> {
-    use crate::rows::Committed;
     for (entry, outcome) in entries.iter().zip(outcomes) {
-        let stamped = matches!(outcome, Outcome::Created | Outcome::Committed(Committed::Applied(_)));
-        let (true, Some(key)) = (stamped, entry.op.key()) else { continue };
+        let (true, Some(key)) = (is_stamped(&entry.op, outcome), entry.op.key()) else { continue };
         let row = sqlx::query("SELECT 1 FROM task WHERE tenant = ? AND id = ? AND commit_id = ?")
             .bind(key.tenant.as_str())
             .bind(key.task.as_str())
@@ -114,6 +114,26 @@ async fn took(connection: &mut SqliteConnection, entries: &[Entry], outcomes: &[
         return Ok(row.is_some());
     }
     Ok(false)
+}
+
+/// Whether an entry left its commit id on its task.
+fn is_stamped(op: &Op, outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Created
+        | Outcome::Committed(Committed::Applied(_))
+        | Outcome::EndedByForce(Committed::Applied(_))
+        | Outcome::Canceling(Canceling::Ended) => true,
+        Outcome::Delivered(Delivered::Accepted { .. }) => {
+            matches!(op, Op::Deliver(delivery) if matches!(delivery.route, Route::Answer(_)))
+        }
+        Outcome::Committed(_)
+        | Outcome::EndedByForce(_)
+        | Outcome::Canceling(_)
+        | Outcome::Delivered(_)
+        | Outcome::Claimed(_)
+        | Outcome::GivenBack(_)
+        | Outcome::Written => false,
+    }
 }
 
 /// All statements of a group.
@@ -140,7 +160,7 @@ async fn apply(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<V
             Op::Create(_) => Outcome::Created,
             Op::Commit(_) => {
                 // One outcome a commit, in the same order.
-                Outcome::Committed(committed.next().unwrap_or(crate::rows::Committed::Fenced))
+                Outcome::Committed(committed.next().unwrap_or(Committed::Fenced))
             }
             other => apply_one(connection, other, entry.commit_id).await?,
         });

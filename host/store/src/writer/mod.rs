@@ -27,7 +27,7 @@ use kennel_protocol::{AgentId, Digest, TenantId, Timestamp};
 pub(crate) use group::Faults;
 pub(crate) use group::{Seen, see};
 
-/// Entries that may wait for the writer before callers wait for a place.
+/// Entries that may wait for the writer to look before callers wait for a place.
 const QUEUE_MAX: usize = 4096;
 /// How long a caller waits for a place in a full queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(2);
@@ -220,8 +220,8 @@ pub(crate) struct Parts {
     pub(crate) faults: Arc<Faults>,
 }
 
-/// Starts the writer on its own connection.
-pub(crate) fn start(parts: Parts) -> (WriterHandle, JoinHandle<()>) {
+/// Starts the writer on its own connection, which it gives back at its end.
+pub(crate) fn start(parts: Parts) -> (WriterHandle, JoinHandle<SqliteConnection>) {
     let (queue, inbound) = mpsc::channel(QUEUE_MAX);
     // 2^20 commits a millisecond cannot be made, so a later start never meets an earlier one's numbers.
     let ids = Arc::new(CommitIds(std::sync::atomic::AtomicI64::new(parts.now.millis() << 20)));
@@ -244,24 +244,24 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut inbound: mpsc::Receiver<Entry>, closing: CancellationToken) {
+    async fn run(mut self, mut inbound: mpsc::Receiver<Entry>, closing: CancellationToken) -> SqliteConnection {
         let mut backlog = Backlog::default();
         loop {
+            if closing.is_cancelled() {
+                // What is queued is still given out, then the channel ends.
+                inbound.close();
+            }
             if backlog.is_empty() {
                 let next = tokio::select! {
                     next = inbound.recv() => next,
-                    () = closing.cancelled(), if !inbound.is_closed() => {
-                        // What is queued is still given out, then the channel ends.
-                        inbound.close();
-                        continue;
-                    }
+                    () = closing.cancelled(), if !inbound.is_closed() => continue,
                 };
                 match next {
                     Some(entry) => backlog.push(entry),
                     None => break,
                 }
             }
-            while backlog.len() < QUEUE_MAX {
+            while !backlog.is_full() {
                 match inbound.try_recv() {
                     Ok(entry) => backlog.push(entry),
                     Err(_) => break,
@@ -270,9 +270,7 @@ impl Writer {
             let group = backlog.take_group();
             self.write_group(group).await;
         }
-        if let Err(error) = sqlx::Connection::close(self.connection).await {
-            tracing::warn!(%error, "the database did not close cleanly; it recovers at the next start");
-        }
+        self.connection
     }
 
     async fn write_group(&mut self, entries: Vec<Entry>) {

@@ -1,0 +1,102 @@
+CREATE INDEX run_due ON run (priority, due_ms) WHERE state IN (0, 2) AND due_ms IS NOT NULL;
+
+CREATE INDEX run_leased ON run (host) WHERE state = 1;
+
+CREATE INDEX task_context ON task (tenant, owner, context);
+
+CREATE INDEX task_list ON task (tenant, owner, agent, status_ms DESC, id DESC, state);
+
+CREATE TABLE agent (
+    tenant     TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    digest     BLOB    NOT NULL, -- the active version
+    changed_ms INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name)
+) WITHOUT ROWID;
+
+CREATE TABLE blob (
+    tenant TEXT    NOT NULL,
+    digest BLOB    NOT NULL,
+    n      INTEGER NOT NULL,
+    bytes  BLOB    NOT NULL,
+    PRIMARY KEY (tenant, digest, n)
+) WITHOUT ROWID;
+
+CREATE TABLE blob_use (
+    tenant TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    holder TEXT NOT NULL,
+    PRIMARY KEY (tenant, digest, holder)
+) WITHOUT ROWID;
+
+CREATE TABLE body (
+    tenant TEXT    NOT NULL,
+    task   TEXT    NOT NULL,
+    seq    INTEGER NOT NULL,
+    blobs  INTEGER NOT NULL, -- parts in it whose content stands in blob
+    body   BLOB    NOT NULL,
+    PRIMARY KEY (tenant, task)
+) WITHOUT ROWID;
+
+CREATE TABLE event (
+    tenant TEXT    NOT NULL,
+    task   TEXT    NOT NULL,
+    seq    INTEGER NOT NULL, -- dense from 1
+    stop   INTEGER NOT NULL, -- the terminal or interrupted state it shows, where a blocking call may end; else 0
+    blobs  INTEGER NOT NULL,
+    body   BLOB    NOT NULL,
+    PRIMARY KEY (tenant, task, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE inbox (
+    tenant     TEXT    NOT NULL,
+    task       TEXT    NOT NULL,
+    n          INTEGER NOT NULL, -- dense from 0, which is the message that made the task
+    kind       INTEGER NOT NULL, -- 0 message, 1 cancel
+    at_seq     INTEGER NOT NULL, -- readers at an earlier rev do not see it
+    taken_seq  INTEGER,          -- rev at which the agent had taken it; none: it has not
+    message_id TEXT    NOT NULL,
+    hash       BLOB    NOT NULL, -- of the body: the same message twice is one
+    blobs      INTEGER NOT NULL,
+    body       BLOB    NOT NULL,
+    PRIMARY KEY (tenant, task, n)
+) WITHOUT ROWID;
+
+CREATE TABLE run (
+    tenant     TEXT    NOT NULL,
+    task       TEXT    NOT NULL,
+    agent      TEXT    NOT NULL,
+    state      INTEGER NOT NULL, -- 0 ready, 1 leased, 2 parked, 3 held, 4 dead
+    priority   INTEGER NOT NULL, -- lower goes first
+    due_ms     INTEGER,          -- when it may be claimed; none: only something that happens wakes it
+    host       TEXT,
+    attempts   INTEGER NOT NULL, -- claims since the last progress
+    last_error TEXT,
+    PRIMARY KEY (tenant, task)
+) WITHOUT ROWID;
+
+CREATE TABLE task (
+    tenant      TEXT    NOT NULL,
+    id          TEXT    NOT NULL,
+    owner       TEXT    NOT NULL, -- principal the task belongs to; empty: anonymous
+    context     TEXT    NOT NULL,
+    agent       TEXT    NOT NULL,
+    digest      BLOB    NOT NULL, -- the component that the task is pinned to
+    state       INTEGER NOT NULL, -- number of the A2A TaskState
+    status_ms   INTEGER NOT NULL, -- when that state was recorded
+    created_ms  INTEGER NOT NULL,
+    expires_ms  INTEGER NOT NULL,
+    rev         INTEGER NOT NULL, -- seq of the last event
+    ver         INTEGER NOT NULL, -- moves in every commit of the log's writer: the second half of the guard
+    epoch       INTEGER NOT NULL, -- moves at every claim: the first half of the guard
+    open        INTEGER NOT NULL, -- 1 while the task waits for its client: then an accept may write the log
+    commit_id   INTEGER NOT NULL, -- tells an ambiguous COMMIT from a failed one
+    request     BLOB    NOT NULL, -- facts of the first request that the agent may ask for, JSON
+    PRIMARY KEY (tenant, id)
+) WITHOUT ROWID;
+
+CREATE TABLE version (
+    digest    BLOB    NOT NULL PRIMARY KEY,
+    size      INTEGER NOT NULL,
+    loaded_ms INTEGER NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,173 @@
+//! Agent cards: where they are found, what they say, and that nobody loads one twice without need.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Kennel, call};
+use crate::http::{Reply, Request};
+use crate::plugins;
+
+fn card(kennel: &Kennel, path: &str) -> Reply {
+    kennel.send(&Request::new("GET", &format!("{path}/.well-known/agent-card.json")))
+}
+
+#[test]
+fn a_card_says_what_the_agent_says_and_what_the_host_adds() {
+    let kennel = Kennel::start(&["echo"]);
+    let reply = card(&kennel, "/agents/echo");
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
+    let expected = json!({
+        "name": "echo",
+        "description": "Gives back what it is sent.",
+        "version": "0.1.0",
+        "supportedInterfaces": [
+            { "url": kennel.url("echo"), "protocolBinding": "JSONRPC", "protocolVersion": "1.0" },
+        ],
+        "capabilities": { "streaming": true, "pushNotifications": false, "extendedAgentCard": false },
+        "defaultInputModes": ["text/plain"],
+        "defaultOutputModes": ["text/plain"],
+        "skills": [{
+            "id": "echo",
+            "name": "echo",
+            "description": "Gives back what it is sent.",
+            "tags": ["example"],
+            "examples": ["hello"],
+        }],
+    });
+    assert_eq!(reply.json(), expected);
+}
+
+#[test]
+fn the_official_types_read_every_card_and_give_it_back_unchanged() {
+    let names = plugins::names();
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["strict"]).collect();
+    let kennel = Kennel::start(&names);
+    for name in names {
+        let ours = card(&kennel, &format!("/agents/{name}")).json();
+        let theirs: a2a::AgentCard = serde_json::from_value(ours.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&theirs).unwrap(), ours, "{name}");
+        assert_eq!(theirs.supported_interfaces[0].url, kennel.url(name));
+    }
+}
+
+#[test]
+fn a_card_names_its_extensions() {
+    let kennel = Kennel::start(&["strict"]);
+    let extensions = &card(&kennel, "/agents/strict").json()["capabilities"]["extensions"];
+    let expected = json!([{ "uri": "urn:kennel:test:1", "description": "Clients must ask for it.", "required": true }]);
+    assert_eq!(*extensions, expected);
+}
+
+#[test]
+fn the_interface_of_a_card_is_where_the_agent_answers() {
+    let kennel = Kennel::start(&["echo", "hello"]);
+    for name in ["echo", "hello"] {
+        let card = card(&kennel, &format!("/agents/{name}")).json();
+        let url = card["supportedInterfaces"][0]["url"].as_str().unwrap();
+        let mut request = call("nobody", "ListTasks", json!({}));
+        request.path = url.strip_prefix(&kennel.base()).unwrap().to_owned();
+        assert_eq!(kennel.send(&request).json()["result"]["totalSize"], 0, "{url}");
+    }
+}
+
+#[test]
+fn the_only_agent_is_also_at_the_root() {
+    let kennel = Kennel::start(&["echo"]);
+    assert_eq!(card(&kennel, "").json(), card(&kennel, "/agents/echo").json());
+    let mut request = call("echo", "ListTasks", json!({}));
+    request.path = "/".to_owned();
+    assert_eq!(kennel.send(&request).json()["result"]["totalSize"], 0);
+}
+
+#[test]
+fn of_several_agents_the_chosen_one_is_at_the_root_or_none() {
+    let kennel = Kennel::with(&["echo", "hello"]).arg("--default-agent").arg("hello").start();
+    assert_eq!(card(&kennel, "").json()["name"], "hello");
+    let kennel = Kennel::start(&["echo", "hello"]);
+    let reply = card(&kennel, "");
+    assert_eq!(reply.status, 404);
+    let text = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+    for hint in ["--default-agent", "/agents/echo", "/agents/hello"] {
+        assert!(text.contains(hint), "{text}");
+    }
+    let kennel = Kennel::start(&[]);
+    assert_eq!(card(&kennel, "").status, 404, "no agent at all");
+}
+
+#[test]
+fn a_card_of_nobody_is_not_found() {
+    let kennel = Kennel::start(&["echo"]);
+    for path in ["/agents/nobody", "/agents/%20", "/agents/Echo"] {
+        let reply = card(&kennel, path);
+        assert_eq!((reply.status, reply.header("content-type")), (404, Some("application/json")), "{path}");
+        assert_eq!(reply.json()["jsonrpc"], "2.0");
+    }
+}
+
+#[test]
+fn a_card_that_is_known_is_not_sent_again() {
+    let kennel = Kennel::start(&["echo", "hello"]);
+    for path in ["/agents/echo", "/agents/hello"] {
+        let reply = card(&kennel, path);
+        assert_eq!(reply.header("cache-control"), Some("public, max-age=60"));
+        let modified = reply.header("last-modified").unwrap();
+        assert!(httpdate(modified), "{modified}");
+        let tag = reply.header("etag").unwrap().to_owned();
+        let known = |given: &str| {
+            let request = Request::new("GET", &format!("{path}/.well-known/agent-card.json"));
+            kennel.send(&request.header("if-none-match", given))
+        };
+        for given in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+            let reply = known(&given);
+            assert_eq!((reply.status, reply.body.len()), (304, 0), "{given}");
+            assert_eq!(reply.header("etag"), Some(tag.as_str()));
+            assert_eq!(reply.header("cache-control"), Some("public, max-age=60"));
+        }
+        for given in ["\"other\"", "", &tag.trim_matches('"')[..4]] {
+            assert_eq!(known(given).status, 200, "{given}");
+        }
+    }
+    let tags = ["/agents/echo", "/agents/hello"].map(|path| card(&kennel, path).header("etag").unwrap().to_owned());
+    assert_ne!(tags[0], tags[1]);
+}
+
+/// As in `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn httpdate(text: &str) -> bool {
+    let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    text.len() == 29 && text.ends_with(" GMT") && days.iter().any(|day| text.starts_with(&format!("{day}, ")))
+}
+
+#[test]
+fn the_public_url_is_the_base_of_all_urls() {
+    let kennel = Kennel::with(&["echo"]).arg("--public-url").arg("https://agents.example.com/a/").start();
+    let url = &card(&kennel, "/agents/echo").json()["supportedInterfaces"][0]["url"];
+    assert_eq!(*url, "https://agents.example.com/a/agents/echo");
+    assert_eq!(kennel.result("echo", "ListTasks", json!({}))["totalSize"], 0, "it is served where it listens");
+}
+
+#[test]
+fn a_host_says_that_it_lives_and_is_ready() {
+    let kennel = Kennel::start(&[]);
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(kennel.send(&Request::new("GET", path)).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn no_member_of_a_card_is_null_or_empty_without_need() {
+    let kennel = Kennel::start(&["echo", "mischief"]);
+    for name in ["echo", "mischief"] {
+        check_members(&card(&kennel, &format!("/agents/{name}")).json(), name);
+    }
+}
+
+fn check_members(value: &Value, at: &str) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, member)| check_members(member, &format!("{at}.{name}"))),
+        Value::Array(items) => {
+            assert!(!items.is_empty(), "{at} is empty");
+            items.iter().enumerate().for_each(|(n, item)| check_members(item, &format!("{at}[{n}]")));
+        }
+        Value::Null => panic!("{at} is null"),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

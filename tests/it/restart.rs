@@ -1,0 +1,333 @@
+//! What a host that ends leaves behind, in order or by force, and what the next one makes of it.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::harness::{Kennel, call, id_of, is_over, message, state_of, text_of, until};
+use crate::http::{Answer, Request, WAIT, exchange};
+
+const COMPLETED: &str = "TASK_STATE_COMPLETED";
+const FAILED: &str = "TASK_STATE_FAILED";
+
+/// How a host is made to end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Ordered,
+    PowerCut,
+}
+
+fn end(kennel: &mut Kennel, how: End) {
+    match how {
+        End::Ordered => kennel.stop(),
+        End::PowerCut => kennel.kill9(),
+    }
+}
+
+/// A task that its host's end interrupted.
+fn check_interrupted(task: &Value) {
+    assert_eq!(state_of(task), FAILED, "{task:#}");
+    let failure = &task["status"]["message"]["metadata"]["urn:kennel:error:1"];
+    assert_eq!(failure["code"], "host-restarted", "{task:#}");
+    assert_eq!(failure["retryable"], true, "another try may help: {task:#}");
+    assert!(text_of(&task["status"]["message"]).contains("restarted"), "{task:#}");
+}
+
+#[test]
+fn stored_tasks_are_the_same_after_any_end() {
+    for how in [End::Ordered, End::PowerCut] {
+        let mut kennel = Kennel::start(&["mischief", "echo"]);
+        let mut before: Vec<(&str, Value)> = Vec::new();
+        for (agent, text) in [("echo", "hello"), ("mischief", "fail"), ("mischief", "reject"), ("mischief", "chunks 9 9")] {
+            before.push((agent, kennel.ask(agent, text)));
+        }
+        let canceled = kennel.begin("mischief", "compensate");
+        kennel.reaches("mischief", &canceled, "TASK_STATE_WORKING");
+        before.push(("mischief", kennel.cancel("mischief", &canceled)));
+        let listed = kennel.result("mischief", "ListTasks", json!({ "includeArtifacts": true }));
+        end(&mut kennel, how);
+        kennel.launch();
+        for (agent, task) in &before {
+            assert_eq!(kennel.task(agent, &id_of(task)), *task, "{how:?}");
+        }
+        let again = kennel.result("mischief", "ListTasks", json!({ "includeArtifacts": true }));
+        assert_eq!(again, listed, "{how:?}");
+        assert_eq!(state_of(&kennel.ask("echo", "again")), COMPLETED, "{how:?}");
+    }
+}
+
+#[test]
+fn work_that_had_begun_ends_failed_and_says_why() {
+    for how in [End::Ordered, End::PowerCut] {
+        let mut kennel = Kennel::start(&["countdown", "interview", "mischief"]);
+        let counting = kennel.begin("countdown", "60 every 1000ms");
+        kennel.reaches_text("countdown", &counting, "60\n");
+        let asked = id_of(&kennel.ask("interview", "begin"));
+        let authorizing = id_of(&kennel.ask("mischief", "auth"));
+        let mail = kennel.begin("mischief", "mailbox");
+        kennel.reaches("mischief", &mail, "TASK_STATE_WORKING");
+        end(&mut kennel, how);
+        kennel.launch();
+        for (agent, id) in
+            [("countdown", &counting), ("interview", &asked), ("mischief", &authorizing), ("mischief", &mail)]
+        {
+            check_interrupted(&kennel.reaches(agent, id, FAILED));
+        }
+        let counted = kennel.task("countdown", &counting);
+        assert!(text_of(&counted["artifacts"][0]).starts_with("60\n"), "what was shown stays: {counted:#}");
+        assert_eq!(kennel.error("interview", "SendMessage", crate::harness::message_to(&asked, "Ada"))["code"], -32004);
+    }
+}
+
+#[test]
+fn nothing_that_was_answered_is_lost_when_the_power_goes() {
+    let mut kennel = Kennel::start(&["echo"]);
+    let mut known: Vec<String> = Vec::new();
+    for round in 0..3_u64 {
+        let address = kennel.address();
+        let wait = Duration::from_secs(10);
+        let answered = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(move || {
+                        let mut ids = Vec::new();
+                        while let Ok(reply) = exchange(address, &call("echo", "SendMessage", message("hello")), wait) {
+                            ids.push(id_of(&reply.json()["result"]["task"]));
+                        }
+                        ids
+                    })
+                })
+                .collect();
+            let began = Instant::now();
+            until("some work under way", WAIT, || {
+                (began.elapsed() > Duration::from_millis(300 + 100 * round)).then_some(())
+            });
+            kennel.kill9();
+            clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(!answered.is_empty(), "nothing was answered before the end");
+        known.extend(answered);
+        kennel.launch();
+        for id in &known {
+            assert_eq!(state_of(&kennel.task("echo", id)), COMPLETED, "answered, so it is there");
+        }
+    }
+    until("an end of every task", WAIT, || {
+        let unfinished = ["TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"];
+        let left = unfinished.map(|state| kennel.result("echo", "ListTasks", json!({ "status": state }))["totalSize"].take());
+        (left == [json!(0), json!(0)]).then_some(())
+    });
+}
+
+#[test]
+fn an_accepted_message_is_carried_out_whenever_the_power_went() {
+    let mut kennel = Kennel::start(&["echo"]);
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        // Not waited for: the end comes while the accept's first run is being written, or before.
+        tasks.push(kennel.begin("echo", "hello"));
+        kennel.kill9();
+        kennel.launch();
+    }
+    for id in tasks {
+        let task = until("its end", WAIT, || Some(kennel.task("echo", &id)).filter(is_over));
+        match state_of(&task) {
+            COMPLETED => assert_eq!(text_of(&task["artifacts"][0]), "hello"),
+            _ => check_interrupted(&task),
+        }
+    }
+}
+
+#[test]
+fn short_work_comes_to_its_end_before_the_host_does() {
+    let mut kennel = Kennel::with(&["countdown", "interview"]).drain(20).start();
+    let waiting = id_of(&kennel.ask("interview", "begin"));
+    let address = kennel.address();
+    let request = call("countdown", "SendMessage", message("4 every 700ms"));
+    let mut events = kennel.stream("countdown", "SendStreamingMessage", message("4 every 700ms"));
+    let streamed = events.next_event().unwrap().task_id();
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| exchange(address, &request, WAIT).unwrap().json()["result"]["task"].take());
+        until("both at work", WAIT, || {
+            let working = kennel.result("countdown", "ListTasks", json!({ "status": "TASK_STATE_WORKING" }));
+            (working["totalSize"] == 2).then_some(())
+        });
+        kennel.terminate();
+        until("no new connections", WAIT, || TcpStream::connect(address).is_err().then_some(()));
+        let task = client.join().unwrap();
+        assert_eq!((state_of(&task), text_of(&task["artifacts"][0]).as_str()), (COMPLETED, "4\n3\n2\n1\n0\n"));
+        assert_eq!(events.rest().last().unwrap().state(), COMPLETED, "streams end with their tasks");
+    });
+    let began = Instant::now();
+    assert!(kennel.ended().success());
+    assert!(began.elapsed() < Duration::from_secs(10), "a task that waits for its client holds nothing up");
+    kennel.launch();
+    assert_eq!(state_of(&kennel.task("countdown", &streamed)), COMPLETED);
+    check_interrupted(&kennel.reaches("interview", &waiting, FAILED));
+}
+
+#[test]
+fn long_work_is_left_after_the_drain_time_and_its_clients_are_told_how_it_stands() {
+    let mut kennel = Kennel::with(&["mischief"]).drain(1).start();
+    let address = kennel.address();
+    let mut events = kennel.stream("mischief", "SendStreamingMessage", message("sleep 3600000"));
+    let id = events.next_event().unwrap().task_id();
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| exchange(address, &call("mischief", "SendMessage", message("sleep 3600000")), WAIT));
+        until("both at work", WAIT, || {
+            let working = kennel.result("mischief", "ListTasks", json!({ "status": "TASK_STATE_WORKING" }));
+            (working["totalSize"] == 2).then_some(())
+        });
+        let began = Instant::now();
+        kennel.terminate();
+        let task = client.join().unwrap().unwrap().json()["result"]["task"].take();
+        assert!(!is_over(&task), "it goes on at the next start: {task:#}");
+        while let Ok(Some(event)) = events.try_next(WAIT) {
+            assert!(!["TASK_STATE_FAILED", COMPLETED].contains(&event.state()), "{}", event.text);
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    });
+    assert!(kennel.ended().success());
+    kennel.launch();
+    check_interrupted(&kennel.reaches("mischief", &id, FAILED));
+}
+
+#[test]
+fn a_second_host_waits_until_the_first_has_ended() {
+    let mut first = Kennel::with(&["echo"]).start();
+    let task = first.ask("echo", "hello");
+    let mut second = Kennel::with(&["echo"]).data(first.data_folder()).stopped();
+    second.spawn();
+    second.says("another kennel still has this data folder; waiting until it has ended");
+    assert_eq!(state_of(&first.ask("echo", "still serving")), COMPLETED);
+    first.stop();
+    second.listens();
+    assert_eq!(second.task("echo", &id_of(&task)), task);
+    assert_eq!(second.stderr().matches("another kennel").count(), 1, "said once");
+    second.stop();
+    first.launch();
+}
+
+#[test]
+fn a_second_host_takes_over_from_one_that_was_killed() {
+    let mut first = Kennel::with(&["echo"]).start();
+    let task = first.ask("echo", "hello");
+    let mut second = Kennel::with(&["echo"]).data(first.data_folder()).stopped();
+    second.spawn();
+    second.says("another kennel");
+    first.kill9();
+    second.listens();
+    assert_eq!(second.task("echo", &id_of(&task)), task);
+}
+
+#[test]
+fn a_damaged_database_is_refused_with_a_cure() {
+    let mut kennel = Kennel::start(&["echo"]);
+    kennel.ask("echo", "hello");
+    kennel.stop();
+    let database = kennel.data_folder().join("kennel.db");
+    let whole = std::fs::read(&database).unwrap();
+    let mut torn = whole.clone();
+    let page = torn.len() / 2 / 4096 * 4096;
+    torn[page..page + 4096].fill(0x5a);
+    for bytes in [b"this is no database, but some text of more than one hundred bytes".repeat(9), torn] {
+        std::fs::write(&database, bytes).unwrap();
+        let (status, said) = kennel.launch_in_vain();
+        assert_eq!(status.code(), Some(1));
+        assert!(said.contains("kennel.db is damaged") && said.contains("restore the last backup"), "{said}");
+    }
+    std::fs::write(&database, whole).unwrap();
+    kennel.launch();
+    assert_eq!(kennel.result("echo", "ListTasks", json!({}))["totalSize"], 1);
+}
+
+/// Runs a statement in the database of a host that does not run.
+fn execute(database: &Path, statement: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_database_of_a_newer_release_is_refused() {
+    let mut kennel = Kennel::start(&["echo"]);
+    kennel.ask("echo", "hello");
+    kennel.stop();
+    let database = kennel.data_folder().join("kennel.db");
+    execute(
+        &database,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'from the future', 1, x'00', 0)",
+    );
+    let (status, said) = kennel.launch_in_vain();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("was written by a newer kennel (schema 9999"), "{said}");
+    execute(&database, "DELETE FROM _sqlx_migrations WHERE version = 9999");
+    kennel.launch();
+    assert_eq!(kennel.result("echo", "ListTasks", json!({}))["totalSize"], 1, "nothing was touched");
+}
+
+#[test]
+fn a_damaged_key_file_is_refused_with_a_cure() {
+    let mut kennel = Kennel::start(&["echo"]);
+    kennel.stop();
+    std::fs::write(kennel.data_folder().join("seed.key"), b"short").unwrap();
+    let (status, said) = kennel.launch_in_vain();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains("seed.key") && said.contains("move it away"), "{said}");
+}
+
+#[test]
+fn compiled_agents_that_were_tampered_with_are_compiled_again() {
+    let mut kennel = Kennel::start(&["echo"]);
+    kennel.stop();
+    let mut compiled = 0;
+    for entry in std::fs::read_dir(kennel.data_folder().join("compiled")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if bytes.len() > 4096 {
+            let middle = bytes.len() / 2;
+            bytes[middle..middle + 64].fill(0xcc);
+            std::fs::write(&path, bytes).unwrap();
+            compiled += 1;
+        }
+    }
+    assert!(compiled > 0, "nothing is kept");
+    kennel.launch();
+    assert_eq!(state_of(&kennel.ask("echo", "hello")), COMPLETED);
+}
+
+#[test]
+fn an_order_to_stop_during_the_start_is_heard() {
+    let mut first = Kennel::with(&[]).start();
+    let mut second = Kennel::with(&[]).data(first.data_folder()).stopped();
+    second.spawn();
+    second.says("another kennel");
+    second.terminate();
+    let began = Instant::now();
+    let status = second.ended();
+    assert!(began.elapsed() < Duration::from_secs(20), "{status}");
+    first.stop();
+}
+
+#[test]
+fn a_connection_that_is_idle_does_not_hold_the_end_up() {
+    let mut kennel = Kennel::start(&["echo"]);
+    let mut idle = Vec::new();
+    for _ in 0..5 {
+        idle.push(TcpStream::connect(kennel.address()).unwrap());
+    }
+    let request = Request::new("GET", "/livez").header("connection", "keep-alive");
+    let answer = Answer::to(kennel.address(), &request, WAIT).unwrap();
+    let began = Instant::now();
+    kennel.stop();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    drop((answer, idle));
+}

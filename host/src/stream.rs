@@ -83,22 +83,29 @@ impl TaskStream {
 
     /// The next item; none: the stream is over. Cancel safe: an item is taken only when it is returned.
     pub async fn next(&mut self) -> Result<Option<StreamItem>, StreamError> {
+        loop {
+            let stored = self.next_stored().await?;
+            if stored.is_some() || self.over {
+                return Ok(stored);
+            }
+            self.subscription.changed().await;
+        }
+    }
+
+    /// The next item that is on disk already; none: there is none yet, or the stream is over. Cancel safe like [`TaskStream::next`].
+    pub async fn next_stored(&mut self) -> Result<Option<StreamItem>, StreamError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        loop {
-            if let Some(row) = self.read.pop_front() {
-                return self.take(row).map(Some);
-            }
-            if self.over {
-                return Ok(None);
-            }
-            let rows = self.store.events_after(&self.key, self.after, BATCH).await?;
-            if rows.is_empty() {
-                self.subscription.changed().await;
-            }
-            self.read = rows.into();
+        if self.read.is_empty() && !self.over {
+            self.read = self.store.events_after(&self.key, self.after, BATCH).await?.into();
         }
+        self.read.pop_front().map(|row| self.take(row)).transpose()
+    }
+
+    /// Whether no item comes any more.
+    pub fn is_over(&self) -> bool {
+        self.over && self.first.is_none()
     }
 
     fn take(&mut self, row: EventRow) -> Result<StreamItem, StreamError> {

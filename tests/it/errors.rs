@@ -11,8 +11,11 @@ use crate::http::{Reply, Request};
 const INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 
+/// Makes a host answer with an error.
+type Provoke = fn(&Kennel) -> Reply;
+
 /// How each kind is met: with `strict`, which requires an extension and misbehaves in bare messages, `mischief` and `echo`.
-const CASES: &[(ErrorKind, fn(&Kennel) -> Reply)] = &[
+const CASES: &[(ErrorKind, Provoke)] = &[
     (ErrorKind::TaskNotFound, |kennel| kennel.send(&call("mischief", "GetTask", json!({ "id": "none" })))),
     (ErrorKind::TaskNotCancelable, |kennel| {
         let id = id_of(&kennel.ask("mischief", "echo"));

@@ -22,7 +22,6 @@ use crate::plugins;
 pub(crate) struct Builder {
     agents: Vec<(String, PathBuf)>,
     args: Vec<String>,
-    errors: bool,
     data: Option<PathBuf>,
 }
 
@@ -32,7 +31,6 @@ pub(crate) struct Kennel {
     args: Vec<String>,
     data: PathBuf,
     process: Option<Process>,
-    errors: bool,
 }
 
 /// The process and what it said.
@@ -75,18 +73,12 @@ impl Builder {
         self
     }
 
-    /// This test makes the host write error lines.
-    pub(crate) fn expects_errors(mut self) -> Builder {
-        self.errors = true;
-        self
-    }
-
     /// Prepares the folders, and does not start yet.
     pub(crate) fn stopped(self) -> Kennel {
         let folder = TempDir::with_prefix("kennel-it-").expect("a temporary folder");
         std::fs::create_dir(folder.path().join("agents")).expect("the agents folder");
         let data = self.data.unwrap_or_else(|| folder.path().join("data"));
-        let kennel = Kennel { folder, args: self.args, data, process: None, errors: self.errors };
+        let kennel = Kennel { folder, args: self.args, data, process: None };
         for (name, file) in self.agents {
             plugins::copy(&file, &kennel.agent_file(&name));
         }
@@ -109,7 +101,7 @@ impl Kennel {
 
     /// A host with these plugins and more to be said.
     pub(crate) fn with(agents: &[&str]) -> Builder {
-        Builder { agents: Vec::new(), args: Vec::new(), errors: false, data: None }.agents(agents)
+        Builder { agents: Vec::new(), args: Vec::new(), data: None }.agents(agents)
     }
 
     /// Starts the process on the same folders and waits until it listens.
@@ -205,11 +197,6 @@ impl Kennel {
     /// Waits until a text is on stderr.
     pub(crate) fn says(&self, text: &str) {
         until(&format!("{text:?} on stderr"), WAIT, || self.stderr().contains(text).then_some(()));
-    }
-
-    /// The host does write an error line from here on.
-    pub(crate) fn expect_errors(&mut self) {
-        self.errors = true;
     }
 
     /// Sends a request as it is.
@@ -321,10 +308,8 @@ impl Kennel {
         }
         let said = process.said();
         let status = status.unwrap_or_else(|| panic!("the host does not end:\n{said}"));
-        if !self.errors {
-            let line = said.lines().find(|line| is_error(line));
-            assert!(line.is_none(), "an error line: {}\nin\n{}", line.unwrap_or_default(), tail(&said));
-        }
+        let line = said.lines().find(|line| is_error(line));
+        assert!(line.is_none(), "an error line: {}\nin\n{}", line.unwrap_or_default(), tail(&said));
         status
     }
 
@@ -390,7 +375,8 @@ impl Process {
 
 /// A JSON-RPC request of A2A 1.0.
 pub(crate) fn call(agent: &str, method: &str, params: Value) -> Request {
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let mut body = json!({ "jsonrpc": "2.0", "id": 1, "method": method });
+    body["params"] = params;
     Request::post(&format!("/agents/{agent}"), body.to_string())
 }
 

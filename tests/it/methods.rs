@@ -128,7 +128,7 @@ fn a_task_knows_its_context_and_another_is_refused() {
     let id = id_of(&asked);
     let mut other = message_to(&id, "Ada");
     other["message"]["contextId"] = json!("another");
-    refuses(&kennel, "interview", "SendMessage", other, "message.contextId");
+    refuses(&kennel, "interview", "SendMessage", &other, "message.contextId");
     let mut same = message_to(&id, "Ada");
     same["message"]["contextId"] = asked["contextId"].clone();
     let answered = kennel.result("interview", "SendMessage", same)["task"].take();
@@ -321,7 +321,7 @@ fn nobody_finds_a_task_that_is_not_there_or_not_of_this_agent() {
 }
 
 /// A method refuses these params and names the field at fault.
-fn refuses(kennel: &Kennel, agent: &str, method: &str, params: Value, field: &str) {
+fn refuses(kennel: &Kennel, agent: &str, method: &str, params: &Value, field: &str) {
     let error = kennel.error(agent, method, params.clone());
     assert_eq!(error["code"], -32602, "{method} {params}: {error:#}");
     let details = error["data"].as_array().unwrap();
@@ -343,7 +343,7 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 fn part(part: Value) -> Value {
-    with("parts", json!([{ "text": "fine" }, part]))
+    with("parts", vec![json!({ "text": "fine" }), part].into())
 }
 
 #[test]
@@ -379,7 +379,7 @@ fn a_wrong_message_is_refused_by_the_name_of_its_field() {
         (with("extensions", json!("https://example.com")), "message.extensions"),
     ] {
         for method in ["SendMessage", "SendStreamingMessage"] {
-            refuses(&kennel, "echo", method, params.clone(), field);
+            refuses(&kennel, "echo", method, &params, field);
         }
     }
     assert_eq!(kennel.result("echo", "ListTasks", json!({}))["totalSize"], 0, "nothing was made");
@@ -400,11 +400,11 @@ fn a_wrong_configuration_is_refused_by_the_name_of_its_field() {
     ] {
         let mut params = message("hi");
         params["configuration"] = configuration;
-        refuses(&kennel, "echo", "SendMessage", params, field);
+        refuses(&kennel, "echo", "SendMessage", &params, field);
     }
     let mut params = message("hi");
     params["metadata"] = json!("a");
-    refuses(&kennel, "echo", "SendMessage", params, "metadata");
+    refuses(&kennel, "echo", "SendMessage", &params, "metadata");
 }
 
 #[test]
@@ -429,7 +429,7 @@ fn wrong_parameters_of_the_other_methods_are_refused_by_name() {
         ("ListTasks", json!({ "statusTimestampAfter": "yesterday" }), "statusTimestampAfter"),
         ("ListTasks", json!({ "includeArtifacts": "yes" }), "includeArtifacts"),
     ] {
-        refuses(&kennel, "echo", method, params, field);
+        refuses(&kennel, "echo", method, &params, field);
     }
 }
 

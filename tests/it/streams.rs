@@ -18,11 +18,17 @@ fn stream(kennel: &Kennel, agent: &str, text: &str) -> Events {
     kennel.stream(agent, "SendStreamingMessage", message(text))
 }
 
-/// All events of a new task: the first is the Task, and the ids have no gap.
+/// All events of a new task: the first is the Task, the ids have no gap, all are about it, and time does not run backwards.
 fn whole(kennel: &Kennel, agent: &str, text: &str) -> Vec<Event> {
     let events = stream(kennel, agent, text).rest();
     assert_eq!(events[0].kind(), "task");
     dense(&events, 1);
+    let (task, context) = (events[0].task_id(), &events[0].result()["task"]["contextId"]);
+    for event in &events[1..] {
+        assert_eq!((event.task_id(), &event.result()[event.kind()]["contextId"]), (task.clone(), context));
+    }
+    let times = events.iter().filter_map(|event| event.result()[event.kind()]["status"]["timestamp"].as_str());
+    assert!(times.is_sorted(), "{events:#?}");
     events
 }
 
@@ -173,8 +179,9 @@ fn a_running_task_is_resumed_without_a_task_first() {
     let task = begun[0].task_id();
     let rev = begun.len();
     let rest = |mut events: Events| events.next_event().unwrap();
-    for seen in 1..rev {
-        assert_eq!(rest(kennel.resume("interview", &task, &seen.to_string())), begun[seen]);
+    for event in &begun[1..] {
+        let seen = event.id.unwrap() - 1;
+        assert_eq!(rest(kennel.resume("interview", &task, &seen.to_string())), *event);
     }
     for given in ["9999", "junk", ""] {
         let first = rest(kennel.resume("interview", &task, given));
@@ -345,4 +352,15 @@ fn many_streams_at_once_lose_nothing() {
             });
         }
     });
+}
+
+#[test]
+fn a_reader_that_is_slow_loses_nothing_and_holds_nobody_up() {
+    let kennel = Kennel::start(&["mischief"]);
+    let mut slow = stream(&kennel, "mischief", "chunks 600 20000");
+    let task = slow.next_event().unwrap().task_id();
+    let done = kennel.reaches("mischief", &task, "TASK_STATE_COMPLETED");
+    let rest = slow.rest();
+    dense(&rest, 2);
+    assert!(joined(&rest) == text_of(&done["artifacts"][0]), "12 MB, read after the task was over");
 }

@@ -124,11 +124,10 @@ fn each_blocking_follow_up_gets_the_stop_after_its_own_message() {
         let id = id_of(&kennel.ask("interview", "begin"));
         std::thread::scope(|scope| {
             let first = scope.spawn(|| kennel.answer("interview", &id, "Ada"));
-            let asked = crate::harness::until("the second question", crate::http::WAIT, || {
+            crate::harness::until("the second question", crate::http::WAIT, || {
                 let task = kennel.task("interview", &id);
                 (status_text(&task) == "Hello Ada. Red or blue?").then_some(())
             });
-            let () = asked;
             let second = kennel.answer("interview", &id, "red");
             assert_eq!(state_of(&second), COMPLETED);
             let first = first.join().unwrap();

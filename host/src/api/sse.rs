@@ -57,7 +57,11 @@ impl Sending {
         let next = tokio::select! {
             next = self.events.next() => next,
             () = tokio::time::sleep(self.every) => return Some(Next::Frame(Bytes::from_static(b": keep-alive\n\n"))),
-            () = self.closing.cancelled() => return Some(Next::Broken),
+            // What was committed before the host stopped still goes out.
+            () = self.closing.cancelled() => match self.events.next_stored().await {
+                Ok(None) if !self.events.is_over() => return Some(Next::Broken),
+                stored => stored,
+            },
         };
         match next {
             Ok(Some(StreamItem { seq, body })) => {

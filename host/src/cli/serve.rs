@@ -61,7 +61,12 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     // Before anything is served, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let host = Host::start(settings).await?;
+    // A start may wait a minute for a former host; what is given up here is as good as never begun.
+    let host = tokio::select! {
+        host = Host::start(settings) => host?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     announce(host.address()).context("cannot write to stdout")?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: no new work; running work may end"),

@@ -37,7 +37,8 @@ CREATE TABLE body (
     PRIMARY KEY (tenant, task)
 ) WITHOUT ROWID;
 
--- Append only: one serialized StreamResponse each.
+-- Append only: one serialized StreamResponse each. With a rowid, as inbox: without one, a row above 1,002 bytes takes a page of
+-- its own besides (a key's page must hold four), and 1 KiB of content was 15 KiB on the disk instead of 9.
 CREATE TABLE event (
     tenant TEXT    NOT NULL,
     task   TEXT    NOT NULL,
@@ -46,7 +47,7 @@ CREATE TABLE event (
     blobs  INTEGER NOT NULL,
     body   BLOB    NOT NULL,
     PRIMARY KEY (tenant, task, seq)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE run (
     tenant     TEXT    NOT NULL,
@@ -65,6 +66,7 @@ CREATE TABLE run (
 CREATE INDEX run_due ON run (priority, due_ms) WHERE state IN (0, 2) AND due_ms IS NOT NULL;
 CREATE INDEX run_leased ON run (host) WHERE state = 1;
 
+-- What clients said, and the client's half of the history until the task expires.
 CREATE TABLE inbox (
     tenant     TEXT    NOT NULL,
     task       TEXT    NOT NULL,
@@ -77,7 +79,7 @@ CREATE TABLE inbox (
     blobs      INTEGER NOT NULL,
     body       BLOB    NOT NULL,
     PRIMARY KEY (tenant, task, n)
-) WITHOUT ROWID;
+);
 
 -- Large contents in pieces, named by the sha-256 of the whole, written before the row that names them.
 CREATE TABLE blob (

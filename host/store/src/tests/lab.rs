@@ -13,7 +13,7 @@ use kennel_protocol::types::{
 use kennel_protocol::{AgentId, ContextId, Digest, PrincipalId, Seq, TaskId, TenantId, Timestamp, Ver};
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
 use crate::{
@@ -158,7 +158,10 @@ pub(super) async fn raw(database: &Path) -> SqliteConnection {
 }
 
 pub(super) async fn change(database: &Path, sql: &str) -> u64 {
-    let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut raw(database).await).await.unwrap();
+    let mut raw = raw(database).await;
+    let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut raw).await.unwrap();
+    // Waited for, because the last one to close moves the log into the file.
+    raw.close().await.unwrap();
     done.rows_affected()
 }
 

@@ -67,7 +67,7 @@ async fn pages(lab: &Lab, filter: ListFilter) -> (Vec<TaskId>, Vec<u64>) {
         let page = lab.store.list(&mine(), &filter).await.unwrap();
         totals.push(page.total);
         assert!(page.tasks.len() <= filter.limit as usize);
-        assert_eq!(page.more, page.tasks.len() == filter.limit as usize && found.len() + page.tasks.len() < totals[0] as usize);
+        assert_eq!(page.more, ((found.len() + page.tasks.len()) as u64) < totals[0]);
         let Some(last) = page.tasks.last() else { break };
         filter.after = Some((last.row.status_at, last.row.key.task.clone()));
         found.extend(page.tasks.iter().map(|view| view.row.key.task.clone()));

@@ -46,7 +46,7 @@ CREATE TABLE event (
     blobs  INTEGER NOT NULL,
     body   BLOB    NOT NULL,
     PRIMARY KEY (tenant, task, seq)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE inbox (
     tenant     TEXT    NOT NULL,
@@ -60,7 +60,7 @@ CREATE TABLE inbox (
     blobs      INTEGER NOT NULL,
     body       BLOB    NOT NULL,
     PRIMARY KEY (tenant, task, n)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE run (
     tenant     TEXT    NOT NULL,

@@ -6,6 +6,7 @@
 
 mod backlog;
 mod group;
+mod log;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::rows::{Attempt, Claim};
 use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask};
 use crate::wake::{Moved, TaskKey, Wakes};
 use backlog::Backlog;
+use log::Log;
 use bytes::Bytes;
 use kennel_protocol::{AgentId, Digest, TenantId, Timestamp};
 
@@ -246,6 +248,7 @@ struct Writer {
 impl Writer {
     async fn run(mut self, mut inbound: mpsc::Receiver<Entry>, closing: CancellationToken) -> SqliteConnection {
         let mut backlog = Backlog::default();
+        let mut log = Log::default();
         loop {
             if closing.is_cancelled() {
                 // What is queued is still given out, then the channel ends.
@@ -268,6 +271,7 @@ impl Writer {
                 }
             }
             let group = backlog.take_group();
+            log.grown_by(&group, &mut self.connection).await;
             self.write_group(group).await;
         }
         self.connection

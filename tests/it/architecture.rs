@@ -154,7 +154,8 @@ fn dependencies(folder: &str) -> BTreeSet<String> {
 #[test]
 fn crates_depend_only_on_whom_they_may_know() {
     for (folder, may) in CRATES {
-        let ours: BTreeSet<String> = dependencies(folder).into_iter().filter(|name| name.starts_with("kennel")).collect();
+        let ours: BTreeSet<String> =
+            dependencies(folder).into_iter().filter(|name| name.starts_with("kennel")).collect();
         let may: BTreeSet<String> = may.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(ours, may, "{folder}");
         for (name, owner) in ALONE {

@@ -162,7 +162,9 @@ fn no_member_of_a_card_is_null_or_empty_without_need() {
 
 fn check_members(value: &Value, at: &str) {
     match value {
-        Value::Object(members) => members.iter().for_each(|(name, member)| check_members(member, &format!("{at}.{name}"))),
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| check_members(member, &format!("{at}.{name}")))
+        }
         Value::Array(items) => {
             assert!(!items.is_empty(), "{at} is empty");
             items.iter().enumerate().for_each(|(n, item)| check_members(item, &format!("{at}[{n}]")));

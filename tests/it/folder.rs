@@ -130,7 +130,9 @@ fn a_broken_file_is_refused_with_a_reason_and_the_old_agent_serves_on() {
             let line = until(&format!("a refusal of {name}: {reason}"), WAIT, || {
                 let said = kennel.stderr();
                 let mut lines = said.lines();
-                lines.find(|line| line.contains(&format!("agent.id={name}")) && line.contains(reason)).map(str::to_owned)
+                lines
+                    .find(|line| line.contains(&format!("agent.id={name}")) && line.contains(reason))
+                    .map(str::to_owned)
             });
             assert!(line.contains("an agent is refused") && line.contains(" WARN "), "{line}");
         }
@@ -210,7 +212,9 @@ fn files_that_are_no_agents_are_left_alone() {
     becomes(&kennel, "last", Some("echo"));
     let said = kennel.stderr();
     assert_eq!(said.matches("UPPER.wasm").count(), 1, "said once: {said}");
-    assert!(!said.contains("hidden") && !said.contains("half") && !said.contains("README") && !said.contains("folder.wasm"));
+    assert!(
+        !said.contains("hidden") && !said.contains("half") && !said.contains("README") && !said.contains("folder.wasm")
+    );
     for path in ["/agents/My%20Agent", "/agents/UPPER", "/agents/.hidden", "/agents/half", "/agents/folder"] {
         let reply = kennel.send(&Request::new("GET", &format!("{path}/.well-known/agent-card.json")));
         assert_eq!(reply.status, 404, "{path}");

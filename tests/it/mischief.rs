@@ -46,7 +46,8 @@ fn failure(task: &Value) -> &Value {
 fn every_word_of_mischief_is_tested() {
     let code = std::fs::read_to_string(crate::plugins::workspace().join("plugins/mischief/src/lib.rs")).unwrap();
     let deeds = code.split_once("const DEEDS").unwrap().1.split_once("];").unwrap().0;
-    let mut words: Vec<&str> = deeds.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
+    let mut words: Vec<&str> =
+        deeds.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
     words.sort_unstable();
     let first = |word: &&'static str| word.split(' ').next().unwrap();
     let ours = ENDS.iter().map(|(word, ..)| first(word)).filter(|word| *word != "echo");
@@ -124,9 +125,8 @@ fn agents_that_take_all_memory_leave_the_host_small_and_others_served() {
     let kennel = Kennel::start(&["mischief", "echo"]);
     let (mut largest, mut slowest) = (0, Duration::ZERO);
     std::thread::scope(|scope| {
-        let greedy = [(); 3].map(|()| {
-            scope.spawn(|| (0..4).all(|_| failure(&kennel.ask("mischief", "allocate"))["code"] == "memory"))
-        });
+        let greedy = [(); 3]
+            .map(|()| scope.spawn(|| (0..4).all(|_| failure(&kennel.ask("mischief", "allocate"))["code"] == "memory")));
         while !greedy.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             largest = largest.max(memory_mib(&kennel));
             let asked = Instant::now();
@@ -206,8 +206,8 @@ fn large_parts_come_back_byte_for_byte() {
     for mib in [2, 8] {
         let size = mib << 20;
         let events = kennel.stream("mischief", "SendStreamingMessage", message(&format!("big {size}"))).rest();
-        let part = &events.iter().find(|event| event.kind() == "artifactUpdate").unwrap().result()["artifactUpdate"]
-            ["artifact"]["parts"][0];
+        let part = &events.iter().find(|event| event.kind() == "artifactUpdate").unwrap().result()["artifactUpdate"]["artifact"]
+            ["parts"][0];
         assert_eq!(part["mediaType"], "application/octet-stream");
         assert_eq!(part["raw"].as_str().unwrap(), base64_of_x(size), "in the stream");
         streams.push(events);

@@ -41,7 +41,9 @@ fn stored_tasks_are_the_same_after_any_end() {
     for how in [End::Ordered, End::PowerCut] {
         let mut kennel = Kennel::start(&["mischief", "echo"]);
         let mut before: Vec<(&str, Value)> = Vec::new();
-        for (agent, text) in [("echo", "hello"), ("mischief", "fail"), ("mischief", "reject"), ("mischief", "chunks 9 9")] {
+        for (agent, text) in
+            [("echo", "hello"), ("mischief", "fail"), ("mischief", "reject"), ("mischief", "chunks 9 9")]
+        {
             before.push((agent, kennel.ask(agent, text)));
         }
         let canceled = kennel.begin("mischief", "compensate");
@@ -117,7 +119,8 @@ fn nothing_that_was_answered_is_lost_when_the_power_goes() {
     }
     until("an end of every task", WAIT, || {
         let unfinished = ["TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"];
-        let left = unfinished.map(|state| kennel.result("echo", "ListTasks", json!({ "status": state }))["totalSize"].take());
+        let left =
+            unfinished.map(|state| kennel.result("echo", "ListTasks", json!({ "status": state }))["totalSize"].take());
         (left == [json!(0), json!(0)]).then_some(())
     });
 }
@@ -176,7 +179,8 @@ fn long_work_is_left_after_the_drain_time_and_its_clients_are_told_how_it_stands
     let mut events = kennel.stream("mischief", "SendStreamingMessage", message("sleep 3600000"));
     let id = events.next_event().unwrap().task_id();
     std::thread::scope(|scope| {
-        let client = scope.spawn(|| exchange(address, &call("mischief", "SendMessage", message("sleep 3600000")), WAIT));
+        let client =
+            scope.spawn(|| exchange(address, &call("mischief", "SendMessage", message("sleep 3600000")), WAIT));
         until("both at work", WAIT, || {
             let working = kennel.result("mischief", "ListTasks", json!({ "status": "TASK_STATE_WORKING" }));
             (working["totalSize"] == 2).then_some(())

@@ -32,7 +32,8 @@ async fn filled() -> (Lab, Vec<Listed>) {
         listed.push(Listed { at: new.created, id: new.key.task.clone(), state: Submitted, context });
         accepts.push(new);
     }
-    let mut foreign = [new_task(&key("t"), Start::Ready), new_task(&key("t"), Start::Ready), new_task(&key("u"), Start::Ready)];
+    let mut foreign =
+        [new_task(&key("t"), Start::Ready), new_task(&key("t"), Start::Ready), new_task(&key("u"), Start::Ready)];
     foreign[0].owner = "mallory".parse().unwrap();
     foreign[1].agent = "other".parse().unwrap();
     for accepted in at_once(accepts.iter().chain(&foreign).map(|new| lab.store.accept(new.clone()))).await {
@@ -67,7 +68,10 @@ async fn pages(lab: &Lab, filter: ListFilter) -> (Vec<TaskId>, Vec<u64>) {
         let page = lab.store.list(&mine(), &filter).await.unwrap();
         totals.push(page.total);
         assert!(page.tasks.len() <= filter.limit as usize);
-        assert_eq!(page.more, page.tasks.len() == filter.limit as usize && found.len() + page.tasks.len() < totals[0] as usize);
+        assert_eq!(
+            page.more,
+            page.tasks.len() == filter.limit as usize && found.len() + page.tasks.len() < totals[0] as usize
+        );
         let Some(last) = page.tasks.last() else { break };
         filter.after = Some((last.row.status_at, last.row.key.task.clone()));
         found.extend(page.tasks.iter().map(|view| view.row.key.task.clone()));

@@ -101,8 +101,10 @@ async fn a_store_that_was_closed_is_one_file() {
     lab.queued("t").await;
     lab.store.task(&scope(&key("t")), &key("t").task).await.unwrap();
     let folder = lab.closed().await;
-    let mut names: Vec<_> =
-        std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     assert_eq!(names, ["kennel.db", "kennel.lock"], "a copy of kennel.db alone would have lost what stood in its log");
 }

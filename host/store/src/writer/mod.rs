@@ -8,12 +8,11 @@ mod backlog;
 mod group;
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
 use crate::rows::{Attempt, Claim};
@@ -45,6 +44,8 @@ pub(crate) enum Op {
     Blob(Box<BlobChunk>),
     SetAgent(Box<SetAgent>),
     RemoveAgent(TenantId, AgentId),
+    /// Nothing after it.
+    Close,
 }
 
 /// A claim holder's commit with its guard.
@@ -123,7 +124,7 @@ impl Op {
             Op::Cancel(order) => Some(&order.key),
             Op::EndByForce(end) => Some(&end.claim.key),
             Op::GiveBack(back) => Some(&back.claim.key),
-            Op::Claim(_) | Op::Blob(_) | Op::SetAgent(_) | Op::RemoveAgent(..) => None,
+            Op::Claim(_) | Op::Blob(_) | Op::SetAgent(_) | Op::RemoveAgent(..) | Op::Close => None,
         }
     }
 
@@ -132,7 +133,7 @@ impl Op {
             Op::Blob(chunk) => Some(&chunk.tenant),
             Op::SetAgent(set) => Some(&set.tenant),
             Op::RemoveAgent(tenant, _) => Some(tenant),
-            Op::Claim(_) => None,
+            Op::Claim(_) | Op::Close => None,
             Op::Create(_) | Op::Commit(_) | Op::Deliver(_) | Op::Cancel(_) | Op::EndByForce(_) | Op::GiveBack(_) => {
                 self.key().map(|key| &key.tenant)
             }
@@ -160,7 +161,8 @@ impl Op {
             | Op::Claim(_)
             | Op::GiveBack(_)
             | Op::SetAgent(_)
-            | Op::RemoveAgent(..) => 0,
+            | Op::RemoveAgent(..)
+            | Op::Close => 0,
         }
     }
 }
@@ -211,17 +213,15 @@ impl CommitIds {
 
 /// What the writer is made of.
 pub(crate) struct Parts {
-    pub(crate) connection: SqliteConnection,
+    pub(crate) connection: Connection,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) now: Timestamp,
-    /// Cancelled: write what is queued, then end.
-    pub(crate) closing: CancellationToken,
     #[cfg(test)]
     pub(crate) faults: Arc<Faults>,
 }
 
-/// Starts the writer on its own connection, which it gives back at its end.
-pub(crate) fn start(parts: Parts) -> (WriterHandle, JoinHandle<SqliteConnection>) {
+/// Starts the writer on a thread of its own with its own connection, which it gives back at its end.
+pub(crate) fn start(parts: Parts) -> std::io::Result<(WriterHandle, JoinHandle<Connection>)> {
     let (queue, inbound) = mpsc::channel(QUEUE_MAX);
     // 2^20 commits a millisecond cannot be made, so a later start never meets an earlier one's numbers.
     let ids = Arc::new(CommitIds(std::sync::atomic::AtomicI64::new(parts.now.millis() << 20)));
@@ -231,50 +231,54 @@ pub(crate) fn start(parts: Parts) -> (WriterHandle, JoinHandle<SqliteConnection>
         #[cfg(test)]
         faults: parts.faults,
     };
-    #[expect(clippy::disallowed_methods, reason = "the handle goes to the store, which awaits it in close")]
-    let running = tokio::spawn(writer.run(inbound, parts.closing));
-    (WriterHandle { queue, ids }, running)
+    let thread = std::thread::Builder::new().name("kennel-write".to_owned());
+    let running = thread.spawn(move || writer.run(inbound))?;
+    Ok((WriterHandle { queue, ids }, running))
 }
 
 struct Writer {
-    connection: SqliteConnection,
+    connection: Connection,
     wakes: Arc<Wakes>,
     #[cfg(test)]
     faults: Arc<Faults>,
 }
 
 impl Writer {
-    async fn run(mut self, mut inbound: mpsc::Receiver<Entry>, closing: CancellationToken) -> SqliteConnection {
+    fn run(mut self, mut inbound: mpsc::Receiver<Entry>) -> Connection {
         let mut backlog = Backlog::default();
         loop {
-            if closing.is_cancelled() {
-                // What is queued is still given out, then the channel ends.
-                inbound.close();
-            }
             if backlog.is_empty() {
-                let next = tokio::select! {
-                    next = inbound.recv() => next,
-                    () = closing.cancelled(), if !inbound.is_closed() => continue,
-                };
-                match next {
-                    Some(entry) => backlog.push(entry),
+                match inbound.blocking_recv() {
+                    Some(entry) => self.receive(entry, &mut inbound, &mut backlog),
                     None => break,
                 }
             }
             while !backlog.is_full() {
                 match inbound.try_recv() {
-                    Ok(entry) => backlog.push(entry),
+                    Ok(entry) => self.receive(entry, &mut inbound, &mut backlog),
                     Err(_) => break,
                 }
             }
-            let group = backlog.take_group();
-            self.write_group(group).await;
+            if !backlog.is_empty() {
+                let group = backlog.take_group();
+                self.write_group(group);
+            }
         }
         self.connection
     }
 
-    async fn write_group(&mut self, entries: Vec<Entry>) {
-        let outcomes = group::write(self, &entries).await;
+    /// Queues an entry. The one that closes the store lets nothing more in; what is queued is still written.
+    fn receive(&self, entry: Entry, inbound: &mut mpsc::Receiver<Entry>, backlog: &mut Backlog) {
+        if let Op::Close = entry.op {
+            inbound.close();
+            entry.reply.send(Ok(Outcome::Written)).ok();
+        } else {
+            backlog.push(entry);
+        }
+    }
+
+    fn write_group(&mut self, entries: Vec<Entry>) {
+        let outcomes = group::write(self, &entries);
         for (entry, outcome) in entries.into_iter().zip(outcomes) {
             if let Ok(done) = &outcome {
                 self.poke(&entry.op, done);

@@ -35,7 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const ALONE: &[(&str, &str)] = &[
     ("axum", "host"),
     ("hyper", "host"),
-    ("sqlx", "host/store"),
+    ("rusqlite", "host/store"),
     ("libsqlite3-sys", "host/store"),
     ("wasmtime", "host/sandbox"),
     ("wasmtime-wasi", "host/sandbox"),
@@ -133,7 +133,7 @@ fn only_the_wire_knows_http_and_only_the_worker_runs_agents() {
             let allowed = within.contains(&module.as_str());
             assert!(allowed || !mentions(&code, name), "{}: {module} must not know {name}", path.display());
         }
-        for name in ["sqlx", "wasmtime", "wasmtime_wasi"] {
+        for name in ["rusqlite", "wasmtime", "wasmtime_wasi"] {
             assert!(!mentions(&code, name), "{}: the host must not know {name}", path.display());
         }
     }

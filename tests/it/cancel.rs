@@ -56,8 +56,9 @@ fn agents_that_do_not_listen_are_ended_by_force_while_others_answer() {
         assert!(slowest < Duration::from_secs(5), "another agent answered after {slowest:?}");
         for cancel in cancels {
             let (task, took) = cancel.join().unwrap();
-            assert_eq!(state_of(&task), CANCELED, "{task:#}");
             assert!(took < FORCED_MAX, "{took:?}");
+            // Where the processor is much in demand, the answer may come before the end.
+            kennel.reaches("mischief", &id_of(&task), CANCELED);
         }
     });
 }
@@ -76,7 +77,8 @@ fn a_cancel_that_waits_sends_newlines() {
     let text = String::from_utf8(body).unwrap();
     assert!(text.starts_with("\n\n"), "{text:?}");
     let envelope: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(state_of(&envelope["result"]), CANCELED);
+    assert_eq!(envelope["result"]["id"], id);
+    kennel.reaches("mischief", &id, CANCELED);
 }
 
 #[test]
@@ -172,9 +174,11 @@ fn what_is_not_listened_to_stays_canceled() {
     let id = kennel.begin("mischief", "spin");
     kennel.reaches("mischief", &id, "TASK_STATE_WORKING");
     let mut events = kennel.subscribe("mischief", &id);
-    let task = kennel.cancel("mischief", &id);
+    kennel.cancel("mischief", &id);
     let seen = events.rest();
     assert_eq!(seen.last().unwrap().state(), CANCELED, "streams end with it");
     assert_eq!(seen.iter().filter(|event| event.state() == CANCELED).count(), 1);
-    assert_eq!(kennel.task("mischief", &id), task);
+    let task = kennel.task("mischief", &id);
+    assert_eq!((state_of(&task), task.get("artifacts")), (CANCELED, None), "{task:#}");
+    assert_eq!(kennel.error("mischief", "CancelTask", json!({ "id": id }))["code"], -32002);
 }

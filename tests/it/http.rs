@@ -60,6 +60,21 @@ impl Request {
         self.header("transfer-encoding", "chunked")
     }
 
+    /// Connects and sends it. A server may answer before it has read all of a body that it refuses, so that is no fault yet.
+    pub(crate) fn write(
+        &self,
+        address: SocketAddr,
+        wait: Duration,
+    ) -> std::io::Result<(TcpStream, std::io::Result<()>)> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(wait))?;
+        stream.write_all(self.head(address).as_bytes())?;
+        let end: &[u8] = if self.chunked { b"\r\n0\r\n\r\n" } else { b"" };
+        let sent = stream.write_all(&self.body).and_then(|()| stream.write_all(end));
+        Ok((stream, sent))
+    }
+
     fn head(&self, address: SocketAddr) -> String {
         let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
@@ -118,13 +133,7 @@ impl Answer {
     /// Sends a request and waits for the head of the answer.
     pub(crate) fn to(address: SocketAddr, request: &Request, wait: Duration) -> std::io::Result<Answer> {
         let deadline = Instant::now() + wait;
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(wait))?;
-        stream.write_all(request.head(address).as_bytes())?;
-        // A server may answer before it has read all of a body that it refuses.
-        let end: &[u8] = if request.chunked { b"\r\n0\r\n\r\n" } else { b"" };
-        let sent = stream.write_all(&request.body).and_then(|()| stream.write_all(end));
+        let (stream, sent) = request.write(address, wait)?;
         let mut wire = Wire { stream, buffer: Vec::new() };
         let head = match (wire.until(b"\r\n\r\n", deadline), sent) {
             (Ok(head), _) => head,

@@ -26,11 +26,7 @@ fn json<T: serde::Serialize>(value: &T) -> Stored {
 }
 
 fn scope() -> Scope {
-    Scope {
-        tenant: TenantId::default_tenant(),
-        owner: "alice".parse().unwrap(),
-        agent: Some("echo".parse().unwrap()),
-    }
+    Scope { tenant: TenantId::default_tenant(), owner: "alice".parse().unwrap(), agent: Some("echo".parse().unwrap()) }
 }
 
 fn new_task(text: &str, now: Timestamp) -> NewTask {
@@ -167,7 +163,9 @@ fn main() {
     runtime.block_on(async {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let store = opened(folder.path()).await;
-        for (at_once, count, bytes) in [(1, 500, 20), (16, 8_000, 20), (64, 30_000, 20), (128, LISTED, 20), (128, 20_000, 1_500)] {
+        for (at_once, count, bytes) in
+            [(1, 500, 20), (16, 8_000, 20), (64, 30_000, 20), (128, LISTED, 20), (128, 20_000, 1_500)]
+        {
             let (took, written) = tasks(&store, count, at_once, &"x".repeat(bytes)).await;
             println!(
                 "short tasks of {bytes} bytes, {at_once} at once: {:.0}/s, {:.1} KiB written for each",

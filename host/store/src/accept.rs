@@ -1,7 +1,7 @@
 //! The accept of new tasks: task, event 1, inbox 0 and run of each, in the transaction that makes them exist.
 
 use kennel_protocol::types::TaskState;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::blob::{self, BlobUse};
 use crate::rows::{NewTask, Start};
@@ -34,7 +34,7 @@ const RUN: SetStatement = SetStatement {
 pub(crate) const SETS: &[&SetStatement] = &[&TASK, &EVENT, &INBOX, &RUN];
 
 /// Inserts all of them.
-pub(crate) async fn create(connection: &mut SqliteConnection, creates: &[(&NewTask, i64)]) -> Result<(), sqlx::Error> {
+pub(crate) fn create(connection: &Connection, creates: &[(&NewTask, i64)]) -> Result<(), rusqlite::Error> {
     TASK.run(connection, creates, |query, (new, commit_id)| {
         let created = new.created.millis();
         query
@@ -54,23 +54,18 @@ pub(crate) async fn create(connection: &mut SqliteConnection, creates: &[(&NewTa
             .bind(0_i64)
             .bind(*commit_id)
             .bind(new.request.as_ref())
-    })
-    .await?;
-    EVENT
-        .run(connection, creates, |query, (new, _)| {
-            let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str());
-            query.bind(1_i64).bind(0_i64).bind(0_i64).bind(new.event.as_ref())
-        })
-        .await?;
-    INBOX
-        .run(connection, creates, |query, (new, _)| {
-            let stored = &new.message.stored;
-            let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str());
-            let query = query.bind(0_i64).bind(inbox_kind::MESSAGE).bind(1_i64).bind(1_i64);
-            let query = query.bind(new.message.message_id.as_str()).bind(new.message.hash.as_slice());
-            query.bind(i64::from(stored.blobs)).bind(stored.body.as_ref())
-        })
-        .await?;
+    })?;
+    EVENT.run(connection, creates, |query, (new, _)| {
+        let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str());
+        query.bind(1_i64).bind(0_i64).bind(0_i64).bind(new.event.as_ref())
+    })?;
+    INBOX.run(connection, creates, |query, (new, _)| {
+        let stored = &new.message.stored;
+        let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str());
+        let query = query.bind(0_i64).bind(inbox_kind::MESSAGE).bind(1_i64).bind(1_i64);
+        let query = query.bind(new.message.message_id.as_str()).bind(new.message.hash.as_slice());
+        query.bind(i64::from(stored.blobs)).bind(stored.body.as_ref())
+    })?;
     RUN.run(connection, creates, |query, (new, _)| {
         let leased = new.start == Start::Leased;
         let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str()).bind(new.agent.as_str());
@@ -79,13 +74,12 @@ pub(crate) async fn create(connection: &mut SqliteConnection, creates: &[(&NewTa
             .bind((!leased).then_some(new.created.millis()))
             .bind(leased.then_some(crate::HOST))
             .bind(i64::from(leased))
-    })
-    .await?;
+    })?;
     let uses: Vec<BlobUse<'_>> = creates
         .iter()
         .flat_map(|(new, _)| new.message.stored.digests.iter().map(|digest| BlobUse::of_task(&new.key, digest)))
         .collect();
-    blob::count(connection, &uses).await
+    blob::count(connection, &uses)
 }
 
 fn epoch(start: Start) -> i64 {

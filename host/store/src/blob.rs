@@ -6,10 +6,10 @@
 use bytes::{Bytes, BytesMut};
 use kennel_protocol::types::{Content, JsonValue, Part};
 use kennel_protocol::{Digest, TenantId};
+use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
+use crate::db::{Readers, bytes, query};
 use crate::error::StoreError;
 use crate::sql::SetStatement;
 use crate::wake::TaskKey;
@@ -47,22 +47,20 @@ impl<'a> BlobUse<'a> {
 }
 
 /// Records who needs what, in the transaction of the row that names it.
-pub(crate) async fn count(connection: &mut SqliteConnection, uses: &[BlobUse<'_>]) -> Result<(), sqlx::Error> {
+pub(crate) fn count(connection: &Connection, uses: &[BlobUse<'_>]) -> Result<(), rusqlite::Error> {
     USE.run(connection, uses, |query, used| {
         query.bind(used.tenant).bind(used.digest.as_bytes().as_slice()).bind(used.holder)
     })
-    .await
     .map(drop)
 }
 
-pub(crate) async fn write(connection: &mut SqliteConnection, chunk: &BlobChunk) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT OR IGNORE INTO blob (tenant, digest, n, bytes) VALUES (?, ?, ?, ?)")
+pub(crate) fn write(connection: &Connection, chunk: &BlobChunk) -> Result<(), rusqlite::Error> {
+    query(connection, "INSERT OR IGNORE INTO blob (tenant, digest, n, bytes) VALUES (?, ?, ?, ?)")?
         .bind(chunk.tenant.as_str())
         .bind(chunk.digest.as_bytes().as_slice())
         .bind(i64::from(chunk.n))
         .bind(chunk.bytes.as_ref())
-        .execute(connection)
-        .await
+        .execute()
         .map(drop)
 }
 
@@ -81,18 +79,17 @@ pub(crate) async fn put(writer: &WriterHandle, tenant: &TenantId, bytes: Bytes) 
 }
 
 /// Reads a blob whole; none if it is not there.
-pub(crate) async fn get(readers: &SqlitePool, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
-    let rows = sqlx::query("SELECT bytes FROM blob WHERE tenant = ? AND digest = ? ORDER BY n")
+pub(crate) fn get(connection: &Connection, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+    let mut whole = BytesMut::new();
+    let chunks = query(connection, "SELECT bytes FROM blob WHERE tenant = ? AND digest = ? ORDER BY n")?
         .bind(tenant.as_str())
         .bind(digest.as_bytes().as_slice())
-        .fetch_all(readers)
-        .await?;
-    if rows.is_empty() {
+        .all(|row| {
+            whole.extend_from_slice(bytes(row, 0)?);
+            Ok::<(), StoreError>(())
+        })?;
+    if chunks.is_empty() {
         return Ok(None);
-    }
-    let mut whole = BytesMut::new();
-    for row in &rows {
-        whole.extend_from_slice(row.try_get::<&[u8], _>(0)?);
     }
     let found: [u8; 32] = Sha256::digest(&whole).into();
     if &found != digest.as_bytes() {
@@ -129,13 +126,14 @@ fn large(content: &Content) -> Option<(&'static str, Bytes)> {
 }
 
 /// Puts the contents back into parts that name them.
-pub(crate) async fn put_back(readers: &SqlitePool, tenant: &TenantId, parts: Vec<&mut Part>) -> Result<(), StoreError> {
+pub(crate) async fn put_back(readers: &Readers, tenant: &TenantId, parts: Vec<&mut Part>) -> Result<(), StoreError> {
     for part in parts {
         let Content::Url(url) = &part.content else { continue };
         let Some((kind, hex)) = url.strip_prefix(SCHEME).and_then(|name| name.split_once('/')) else { continue };
         let digest: Digest =
             hex.parse().map_err(|_| StoreError::Corrupt(format!("{url} does not name a stored content")))?;
-        let bytes = get(readers, tenant, &digest).await?;
+        let tenant = tenant.clone();
+        let bytes = readers.read(move |connection| get(connection, &tenant, &digest)).await?;
         let bytes = bytes.ok_or_else(|| StoreError::Corrupt(format!("the content {digest} is missing")))?;
         part.content = content(kind, bytes)?;
     }

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use kennel_protocol::{AgentId, Digest, Epoch, Seq, TaskId, TenantId, Timestamp, Ver};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use rusqlite::{Connection, Row};
 
+use crate::db::{bytes, decode, query, text};
 use crate::error::StoreError;
 use crate::inbox;
 use crate::rows::{Attempt, Claim, ClaimedRun, Committed, Position};
@@ -15,93 +15,73 @@ use crate::wake::TaskKey;
 use crate::writer::{ClaimOrder, EndByForce, GiveBack, see};
 
 /// Hands out due runs, oldest first within a priority. Every claim moves the epoch: whoever held the task before can write nothing.
-pub(crate) async fn claim(
-    connection: &mut SqliteConnection,
-    order: &ClaimOrder,
-) -> Result<Vec<ClaimedRun>, sqlx::Error> {
-    let due = sqlx::query(
+pub(crate) fn claim(connection: &Connection, order: &ClaimOrder) -> Result<Vec<ClaimedRun>, rusqlite::Error> {
+    let due = query(
+        connection,
         "SELECT tenant, task FROM run \
          WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? \
          ORDER BY priority, due_ms LIMIT ?",
-    )
+    )?
     .bind(order.now.millis())
     .bind(i64::from(order.limit))
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut claimed = Vec::with_capacity(due.len());
-    for row in due {
-        let (tenant, task): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        claimed.push(lease(connection, order, &tenant, &task).await?);
-    }
-    Ok(claimed)
+    .all(|row| Ok::<(String, String), rusqlite::Error>((row.get(0)?, row.get(1)?)))?;
+    due.iter().map(|(tenant, task)| lease(connection, order, tenant, task)).collect()
 }
 
 /// Whether anything could be claimed now.
-pub(crate) async fn has_due(readers: &SqlitePool, now: Timestamp) -> Result<bool, StoreError> {
-    let row = sqlx::query(
-        "SELECT 1 FROM run WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? LIMIT 1",
-    )
+pub(crate) fn has_due(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+    let due = query(connection, "SELECT 1 FROM run WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? LIMIT 1")?
     .bind(now.millis())
-    .fetch_optional(readers)
-    .await?;
-    Ok(row.is_some())
+    .exists()?;
+    Ok(due)
 }
 
-async fn lease(
-    connection: &mut SqliteConnection,
-    order: &ClaimOrder,
-    tenant: &str,
-    task: &str,
-) -> Result<ClaimedRun, sqlx::Error> {
-    let run = sqlx::query(
+fn lease(connection: &Connection, order: &ClaimOrder, tenant: &str, task: &str) -> Result<ClaimedRun, rusqlite::Error> {
+    let attempts = query(
+        connection,
         "UPDATE run SET state = ?, host = ?, due_ms = NULL, attempts = attempts + 1 WHERE tenant = ? AND task = ? \
          RETURNING attempts",
-    )
+    )?
     .bind(run_state::LEASED)
     .bind(&*order.host)
     .bind(tenant)
     .bind(task)
-    .fetch_one(&mut *connection)
-    .await?;
-    let row = sqlx::query(
-        "UPDATE task SET epoch = epoch + 1 WHERE tenant = ? AND id = ? RETURNING tenant, id, epoch, ver, rev, agent, digest",
-    )
+    .one(|row| Ok(small(row.get(0)?)))?;
+    query(connection, "UPDATE task SET epoch = epoch + 1 WHERE tenant = ? AND id = ? RETURNING tenant, id, epoch, ver, rev, agent, digest")?
     .bind(tenant)
     .bind(task)
-    .fetch_one(connection)
-    .await?;
-    claimed_run(&row, small(run.try_get(0)?))
+    .one(|row| claimed_run(row, attempts))
 }
 
-fn claimed_run(row: &SqliteRow, attempts: u32) -> Result<ClaimedRun, sqlx::Error> {
-    let key = TaskKey { tenant: id::<TenantId>(row.try_get(0)?)?, task: id::<TaskId>(row.try_get(1)?)? };
+fn claimed_run(row: &Row<'_>, attempts: u32) -> Result<ClaimedRun, rusqlite::Error> {
+    let key = TaskKey { tenant: id::<TenantId>(text(row, 0)?)?, task: id::<TaskId>(text(row, 1)?)? };
     Ok(ClaimedRun {
-        claim: Claim { key, epoch: Epoch::new(uint(row.try_get(2)?)) },
-        at: Position { ver: Ver::new(uint(row.try_get(3)?)), rev: Seq::new(uint(row.try_get(4)?)) },
-        agent: id::<AgentId>(row.try_get(5)?)?,
-        digest: digest(row.try_get(6)?)?,
+        claim: Claim { key, epoch: Epoch::new(uint(row.get(2)?)) },
+        at: Position { ver: Ver::new(uint(row.get(3)?)), rev: Seq::new(uint(row.get(4)?)) },
+        agent: id::<AgentId>(text(row, 5)?)?,
+        digest: digest(bytes(row, 6)?)?,
         attempts,
     })
 }
 
 /// An id that this store wrote itself.
-pub(crate) fn id<T: std::str::FromStr>(text: &str) -> Result<T, sqlx::Error>
+pub(crate) fn id<T: std::str::FromStr>(text: &str) -> Result<T, rusqlite::Error>
 where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
-    text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+    text.parse().map_err(decode)
 }
 
 /// A digest that this store wrote itself.
-pub(crate) fn digest(bytes: &[u8]) -> Result<Digest, sqlx::Error> {
-    let bytes: [u8; 32] = bytes.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+pub(crate) fn digest(bytes: &[u8]) -> Result<Digest, rusqlite::Error> {
+    let bytes: [u8; 32] = bytes.try_into().map_err(decode)?;
     Ok(Digest::from_bytes(bytes))
 }
 
 /// Gives a lease back, if it is still held: somebody claims the run again.
-pub(crate) async fn give_back(connection: &mut SqliteConnection, back: &GiveBack) -> Result<Committed, sqlx::Error> {
+pub(crate) fn give_back(connection: &Connection, back: &GiveBack) -> Result<Committed, rusqlite::Error> {
     let key = &back.claim.key;
-    let Some(seen) = see(connection, key).await? else { return Ok(Committed::Fenced) };
+    let Some(seen) = see(connection, key)? else { return Ok(Committed::Fenced) };
     if seen.epoch != int(back.claim.epoch.get()) {
         return Ok(Committed::Fenced);
     }
@@ -109,10 +89,11 @@ pub(crate) async fn give_back(connection: &mut SqliteConnection, back: &GiveBack
         Attempt::Counts => 0_i64,
         Attempt::DoesNotCount => 1,
     };
-    sqlx::query(
+    query(
+        connection,
         "UPDATE run SET state = ?, host = NULL, due_ms = ?, attempts = max(attempts - ?, 0), last_error = ? \
          WHERE tenant = ? AND task = ? AND state = ?",
-    )
+    )?
     .bind(run_state::READY)
     .bind(back.due.millis())
     .bind(forgiven)
@@ -120,27 +101,26 @@ pub(crate) async fn give_back(connection: &mut SqliteConnection, back: &GiveBack
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .bind(run_state::LEASED)
-    .execute(connection)
-    .await?;
+    .execute()?;
     let at = Position { ver: Ver::new(uint(seen.ver)), rev: Seq::new(uint(seen.rev)) };
     Ok(Committed::Applied(at))
 }
 
 /// Ends a task CANCELED over the head of its activation. Only the epoch is compared: commits on their way do not save it, but a
 /// completion that was committed first wins.
-pub(crate) async fn end_by_force(
-    connection: &mut SqliteConnection,
+pub(crate) fn end_by_force(
+    connection: &Connection,
     end: &EndByForce,
     commit_id: i64,
-) -> Result<Committed, sqlx::Error> {
+) -> Result<Committed, rusqlite::Error> {
     let key = &end.claim.key;
-    let Some(seen) = see(connection, key).await? else { return Ok(Committed::Fenced) };
-    let state = state_of(seen.state).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    let Some(seen) = see(connection, key)? else { return Ok(Committed::Fenced) };
+    let state = state_of(seen.state).map_err(decode)?;
     if seen.epoch != int(end.claim.epoch.get()) || state.is_terminal() {
         return Ok(Committed::Fenced);
     }
     let last = inbox::LastWord { key, event: &end.event, at_ms: end.at.millis() };
-    inbox::end(connection, &seen, &last, commit_id).await?;
+    inbox::end(connection, &seen, &last, commit_id)?;
     let at = Position { ver: Ver::new(uint(seen.ver) + 1), rev: Seq::new(uint(seen.rev) + 1) };
     Ok(Committed::Applied(at))
 }
@@ -161,28 +141,23 @@ impl Suspects {
 }
 
 /// What is leased to this host.
-pub(crate) async fn leases(readers: &SqlitePool) -> Result<Vec<Claim>, StoreError> {
-    let rows = sqlx::query(
+pub(crate) fn leases(connection: &Connection) -> Result<Vec<Claim>, StoreError> {
+    query(
+        connection,
         "SELECT run.tenant, run.task, task.epoch FROM run JOIN task ON task.tenant = run.tenant AND task.id = run.task \
          WHERE run.state = 1 AND run.host = ?",
-    )
+    )?
     .bind(crate::HOST)
-    .fetch_all(readers)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let key = TaskKey { tenant: id(row.try_get(0)?)?, task: id(row.try_get(1)?)? };
-            Ok(Claim { key, epoch: Epoch::new(uint(row.try_get(2)?)) })
-        })
-        .collect()
+    .all(|row| {
+        let key = TaskKey { tenant: id(text(row, 0)?)?, task: id(text(row, 1)?)? };
+        Ok(Claim { key, epoch: Epoch::new(uint(row.get(2)?)) })
+    })
 }
 
 /// Runs of the former incarnation of this host: their instances are gone.
-pub(crate) async fn reclaim_all(connection: &mut SqliteConnection, now_ms: i64) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query("UPDATE run SET state = ?, host = NULL, due_ms = ? WHERE state = 1")
+pub(crate) fn reclaim_all(connection: &Connection, now_ms: i64) -> Result<usize, rusqlite::Error> {
+    query(connection, "UPDATE run SET state = ?, host = NULL, due_ms = ? WHERE state = 1")?
         .bind(run_state::READY)
         .bind(now_ms)
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected())
+        .execute()
 }

@@ -6,10 +6,10 @@
 use std::collections::HashSet;
 
 use kennel_protocol::{Epoch, Seq, Ver};
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::blob::{self, BlobUse};
+use crate::db::query;
 use crate::rows::{Committed, Position, RunChange, Stored};
 use crate::sql::{SetStatement, int, run_state, state_number, uint};
 use crate::wake::TaskKey;
@@ -66,10 +66,7 @@ impl Planned<'_> {
 }
 
 /// Applies the commits whose guard holds; one outcome each, in order.
-pub(crate) async fn commit(
-    connection: &mut SqliteConnection,
-    commits: &[(&CommitOp, i64)],
-) -> Result<Vec<Committed>, sqlx::Error> {
+pub(crate) fn commit(connection: &Connection, commits: &[(&CommitOp, i64)]) -> Result<Vec<Committed>, rusqlite::Error> {
     let planned: Vec<Planned<'_>> = commits
         .iter()
         .map(|(op, commit_id)| Planned {
@@ -78,39 +75,37 @@ pub(crate) async fn commit(
             rev: op.commit.at.rev.get() + op.commit.events.len() as u64,
         })
         .collect();
-    let held = guard(connection, &planned).await?;
+    let held = guard(connection, &planned)?;
     let applied: Vec<&Planned<'_>> = planned.iter().filter(|plan| held.contains(&plan.commit_id)).collect();
-    write_log(connection, &applied).await?;
-    write_run(connection, &applied).await?;
+    write_log(connection, &applied)?;
+    write_run(connection, &applied)?;
     let mut outcomes = Vec::with_capacity(planned.len());
     for plan in &planned {
-        outcomes.push(if held.contains(&plan.commit_id) { plan.applied() } else { why_not(connection, plan).await? });
+        outcomes.push(if held.contains(&plan.commit_id) { plan.applied() } else { why_not(connection, plan)? });
     }
     Ok(outcomes)
 }
 
 /// Moves the task rows whose guard holds and returns the commit ids of those.
-async fn guard(connection: &mut SqliteConnection, planned: &[Planned<'_>]) -> Result<HashSet<i64>, sqlx::Error> {
-    let rows = GUARD
-        .run(connection, planned, |query, plan| {
-            let commit = &plan.op.commit;
-            query
-                .bind(plan.key().tenant.as_str())
-                .bind(plan.key().task.as_str())
-                .bind(int(plan.op.claim.epoch.get()))
-                .bind(int(commit.at.ver.get()))
-                .bind(state_number(commit.state))
-                .bind(commit.status_at.millis())
-                .bind(int(plan.rev))
-                .bind(i64::from(commit.open))
-                .bind(plan.commit_id)
-        })
-        .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+fn guard(connection: &Connection, planned: &[Planned<'_>]) -> Result<HashSet<i64>, rusqlite::Error> {
+    let held = GUARD.run(connection, planned, |query, plan| {
+        let commit = &plan.op.commit;
+        query
+            .bind(plan.key().tenant.as_str())
+            .bind(plan.key().task.as_str())
+            .bind(int(plan.op.claim.epoch.get()))
+            .bind(int(commit.at.ver.get()))
+            .bind(state_number(commit.state))
+            .bind(commit.status_at.millis())
+            .bind(int(plan.rev))
+            .bind(i64::from(commit.open))
+            .bind(plan.commit_id)
+    })?;
+    Ok(held.into_iter().collect())
 }
 
 /// Events, folded bodies, what the agent has taken, and the blobs that the events name.
-async fn write_log(connection: &mut SqliteConnection, applied: &[&Planned<'_>]) -> Result<(), sqlx::Error> {
+fn write_log(connection: &Connection, applied: &[&Planned<'_>]) -> Result<(), rusqlite::Error> {
     let events: Vec<_> = applied
         .iter()
         .flat_map(|plan| {
@@ -118,46 +113,41 @@ async fn write_log(connection: &mut SqliteConnection, applied: &[&Planned<'_>]) 
             plan.op.commit.events.iter().zip(first..).map(|(event, seq)| (plan.key(), seq, event))
         })
         .collect();
-    EVENT
-        .run(connection, &events, |query, (key, seq, event)| {
-            let query = query.bind(key.tenant.as_str()).bind(key.task.as_str()).bind(int(*seq));
-            query
-                .bind(event.stop.map_or(0, state_number))
-                .bind(i64::from(event.stored.blobs))
-                .bind(event.stored.body.as_ref())
-        })
-        .await?;
+    EVENT.run(connection, &events, |query, (key, seq, event)| {
+        let query = query.bind(key.tenant.as_str()).bind(key.task.as_str()).bind(int(*seq));
+        query
+            .bind(event.stop.map_or(0, state_number))
+            .bind(i64::from(event.stored.blobs))
+            .bind(event.stored.body.as_ref())
+    })?;
     let bodies: Vec<(&Planned<'_>, &Stored)> =
         applied.iter().filter_map(|plan| plan.op.commit.body.as_ref().map(|body| (*plan, body))).collect();
     BODY.run(connection, &bodies, |query, (plan, body)| {
         let query = query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str()).bind(int(plan.rev));
         query.bind(i64::from(body.blobs)).bind(body.body.as_ref())
-    })
-    .await?;
+    })?;
     let taken: Vec<(&Planned<'_>, u32)> =
         applied.iter().flat_map(|plan| plan.op.commit.taken.iter().map(|n| (*plan, *n))).collect();
-    TAKEN
-        .run(connection, &taken, |query, (plan, n)| {
-            let query = query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str());
-            query.bind(i64::from(*n)).bind(int(plan.rev))
-        })
-        .await?;
+    TAKEN.run(connection, &taken, |query, (plan, n)| {
+        let query = query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str());
+        query.bind(i64::from(*n)).bind(int(plan.rev))
+    })?;
     let uses: Vec<BlobUse<'_>> = events
         .iter()
         .flat_map(|(key, _, event)| event.stored.digests.iter().map(|digest| BlobUse::of_task(key, digest)))
         .collect();
-    blob::count(connection, &uses).await
+    blob::count(connection, &uses)
 }
 
-async fn write_run(connection: &mut SqliteConnection, applied: &[&Planned<'_>]) -> Result<(), sqlx::Error> {
+fn write_run(connection: &Connection, applied: &[&Planned<'_>]) -> Result<(), rusqlite::Error> {
     let finished: Vec<&Planned<'_>> =
         applied.iter().filter(|plan| plan.op.commit.run == RunChange::Finish).copied().collect();
-    FINISH
-        .run(connection, &finished, |query, plan| query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str()))
-        .await?;
+    FINISH.run(connection, &finished, |query, plan| {
+        query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str())
+    })?;
     for plan in applied {
         if let RunChange::Release { due } = plan.op.commit.run {
-            release(connection, plan, due.map(|due| due.millis())).await?;
+            release(connection, plan, due.map(|due| due.millis()))?;
         }
     }
     Ok(())
@@ -165,44 +155,34 @@ async fn write_run(connection: &mut SqliteConnection, applied: &[&Planned<'_>]) 
 
 /// Ready if an untaken message or cancel or a due timer is there, else parked: decided here, inside the transaction, because a
 /// message that came between the decision and the commit would wake nobody.
-async fn release(
-    connection: &mut SqliteConnection,
-    plan: &Planned<'_>,
-    due_ms: Option<i64>,
-) -> Result<(), sqlx::Error> {
+fn release(connection: &Connection, plan: &Planned<'_>, due_ms: Option<i64>) -> Result<(), rusqlite::Error> {
     let key = plan.key();
     let now = plan.op.now.millis();
-    let waiting = sqlx::query("SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND taken_seq IS NULL LIMIT 1")
+    let waiting = query(connection, "SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND taken_seq IS NULL LIMIT 1")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .fetch_optional(&mut *connection)
-        .await?
-        .is_some();
+        .exists()?;
     let (state, due_ms) = if waiting || due_ms.is_some_and(|due| due <= now) {
         (run_state::READY, Some(now))
     } else {
         (run_state::PARKED, due_ms)
     };
-    sqlx::query("UPDATE run SET state = ?, due_ms = ?, host = NULL, attempts = 0 WHERE tenant = ? AND task = ?")
+    query(connection, "UPDATE run SET state = ?, due_ms = ?, host = NULL, attempts = 0 WHERE tenant = ? AND task = ?")?
         .bind(state)
         .bind(due_ms)
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .execute(connection)
-        .await
+        .execute()
         .map(drop)
 }
 
 /// Why the guard did not hold.
-async fn why_not(connection: &mut SqliteConnection, plan: &Planned<'_>) -> Result<Committed, sqlx::Error> {
-    let row = sqlx::query("SELECT epoch, commit_id FROM task WHERE tenant = ? AND id = ?")
+fn why_not(connection: &Connection, plan: &Planned<'_>) -> Result<Committed, rusqlite::Error> {
+    let row = query(connection, "SELECT epoch, commit_id FROM task WHERE tenant = ? AND id = ?")?
         .bind(plan.key().tenant.as_str())
         .bind(plan.key().task.as_str())
-        .fetch_optional(connection)
-        .await?;
-    let Some(row) = row else { return Ok(Committed::Fenced) };
-    let epoch = Epoch::new(uint(row.try_get(0)?));
-    let commit_id: i64 = row.try_get(1)?;
+        .optional(|row| Ok((Epoch::new(uint(row.get(0)?)), row.get::<_, i64>(1)?)))?;
+    let Some((epoch, commit_id)) = row else { return Ok(Committed::Fenced) };
     if commit_id == plan.commit_id {
         // Handed in again after an answer was lost: it had been applied.
         return Ok(plan.applied());

@@ -72,8 +72,8 @@ pub enum StoreError {
     Corrupt(String),
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> StoreError {
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
         match code(&error) {
             Some(SQLITE_FULL) => StoreError::Full,
             Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Corrupt(error.to_string()),
@@ -91,22 +91,26 @@ const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_NOTADB: i32 = 26;
 
 /// The primary result code of SQLite, if the error is its own.
-fn code(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+fn code(error: &rusqlite::Error) -> Option<i32> {
+    Some(error.sqlite_error()?.extended_code & 0xff)
 }
 
 /// Whether a row is there but is not what it should be.
-fn does_not_read(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound)
+fn does_not_read(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::QueryReturnedNoRows
+    )
 }
 
 /// Whether the fault lies in one entry's data, or in the row it asks for, so that leaving that entry out helps.
-pub(crate) fn is_data_fault(error: &sqlx::Error) -> bool {
+pub(crate) fn is_data_fault(error: &rusqlite::Error) -> bool {
     matches!(code(error), Some(SQLITE_CONSTRAINT | SQLITE_MISMATCH | SQLITE_TOOBIG)) || does_not_read(error)
 }
 
 /// Whether the file itself is damaged.
-pub(crate) fn is_corrupt(error: &sqlx::Error) -> bool {
+pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
     matches!(code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
 }

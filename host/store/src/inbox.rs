@@ -5,26 +5,26 @@
 use bytes::Bytes;
 use kennel_protocol::Seq;
 use kennel_protocol::types::TaskState;
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::blob::{self, BlobUse};
+use crate::db::{decode, query};
 use crate::rows::{CancelOrder, Canceling, Delivered, Delivery, Inbound, NewEvent, OpenAnswer, Route, Stored};
 use crate::sql::{inbox_kind, int, priority, run_state, small, state_number, state_of, uint};
 use crate::wake::TaskKey;
 use crate::writer::{Seen, see};
 
 /// Takes a message, or says why not.
-pub(crate) async fn deliver(
-    connection: &mut SqliteConnection,
+pub(crate) fn deliver(
+    connection: &Connection,
     delivery: &Delivery,
     commit_id: i64,
-) -> Result<Delivered, sqlx::Error> {
-    let Some(seen) = see(connection, &delivery.key).await? else { return Ok(Delivered::NotFound) };
+) -> Result<Delivered, rusqlite::Error> {
+    let Some(seen) = see(connection, &delivery.key)? else { return Ok(Delivered::NotFound) };
     if seen.owner != delivery.owner.as_str() || seen.agent != delivery.agent.as_str() {
         return Ok(Delivered::NotFound);
     }
-    if let Some(first) = same_message(connection, &delivery.key, &delivery.message).await? {
+    if let Some(first) = same_message(connection, &delivery.key, &delivery.message)? {
         return Ok(first);
     }
     let state = state(&seen)?;
@@ -33,11 +33,11 @@ pub(crate) async fn deliver(
     }
     match &delivery.route {
         Route::Answer(answer) if seen.open && int(answer.rev.get()) == seen.rev => {
-            close_prompt(connection, delivery, answer, &seen, commit_id).await
+            close_prompt(connection, delivery, answer, &seen, commit_id)
         }
         Route::Queue if !seen.open => {
-            let n = insert(connection, delivery, seen.rev, Taken::NotYet).await?;
-            make_ready(connection, &delivery.key, delivery.at.millis()).await?;
+            let n = insert(connection, delivery, seen.rev, Taken::NotYet)?;
+            make_ready(connection, &delivery.key, delivery.at.millis())?;
             Ok(Delivered::Accepted { n, at_seq: Seq::new(uint(seen.rev)) })
         }
         Route::Repeat if !seen.open => Ok(Delivered::NotWaiting(state)),
@@ -45,45 +45,44 @@ pub(crate) async fn deliver(
     }
 }
 
-fn state(seen: &Seen) -> Result<TaskState, sqlx::Error> {
-    state_of(seen.state).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+fn state(seen: &Seen) -> Result<TaskState, rusqlite::Error> {
+    state_of(seen.state).map_err(decode)
 }
 
 /// The same message id and body on one task is one message.
-async fn same_message(
-    connection: &mut SqliteConnection,
+fn same_message(
+    connection: &Connection,
     key: &TaskKey,
     message: &Inbound,
-) -> Result<Option<Delivered>, sqlx::Error> {
-    let row = sqlx::query(
+) -> Result<Option<Delivered>, rusqlite::Error> {
+    query(
+        connection,
         "SELECT n, at_seq FROM inbox WHERE tenant = ? AND task = ? AND kind = ? AND message_id = ? AND hash = ? \
          ORDER BY n LIMIT 1",
-    )
+    )?
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .bind(inbox_kind::MESSAGE)
     .bind(message.message_id.as_str())
     .bind(message.hash.as_slice())
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| Ok(Delivered::Repeated { n: small(row.try_get(0)?), at_seq: Seq::new(uint(row.try_get(1)?)) }))
-        .transpose()
+    .optional(|row| Ok(Delivered::Repeated { n: small(row.get(0)?), at_seq: Seq::new(uint(row.get(1)?)) }))
 }
 
 /// The one case in which a client's accept writes the log: the task waits for it, so no claim holder does.
-async fn close_prompt(
-    connection: &mut SqliteConnection,
+fn close_prompt(
+    connection: &Connection,
     delivery: &Delivery,
     answer: &OpenAnswer,
     seen: &Seen,
     commit_id: i64,
-) -> Result<Delivered, sqlx::Error> {
+) -> Result<Delivered, rusqlite::Error> {
     let rev = seen.rev + 1;
     let fits = !answer.state.is_interrupted();
-    sqlx::query(
+    query(
+        connection,
         "UPDATE task SET state = ?, status_ms = ?, rev = ?, ver = ver + 1, open = ?, commit_id = ? \
          WHERE tenant = ? AND id = ?",
-    )
+    )?
     .bind(state_number(answer.state))
     .bind(delivery.at.millis())
     .bind(rev)
@@ -91,62 +90,52 @@ async fn close_prompt(
     .bind(commit_id)
     .bind(delivery.key.tenant.as_str())
     .bind(delivery.key.task.as_str())
-    .execute(&mut *connection)
-    .await?;
-    append(connection, &delivery.key, rev, &answer.event).await?;
+    .execute()?;
+    append(connection, &delivery.key, rev, &answer.event)?;
     let n = if fits {
-        insert(connection, delivery, rev, Taken::NotYet).await?
+        insert(connection, delivery, rev, Taken::NotYet)?
     } else {
         // An answer that does not fit is the host's: the agent never sees it. In the history it stands before the prompt that it
         // brought about again.
-        insert(connection, delivery, seen.rev, Taken::ByTheHost(rev)).await?
+        insert(connection, delivery, seen.rev, Taken::ByTheHost(rev))?
     };
     if fits {
-        make_ready(connection, &delivery.key, delivery.at.millis()).await?;
+        make_ready(connection, &delivery.key, delivery.at.millis())?;
     }
     Ok(Delivered::Accepted { n, at_seq: Seq::new(uint(rev)) })
 }
 
 /// Appends one event.
-async fn append(
-    connection: &mut SqliteConnection,
-    key: &TaskKey,
-    seq: i64,
-    event: &NewEvent,
-) -> Result<(), sqlx::Error> {
+fn append(connection: &Connection, key: &TaskKey, seq: i64, event: &NewEvent) -> Result<(), rusqlite::Error> {
     let stored = &event.stored;
-    sqlx::query("INSERT INTO event (tenant, task, seq, stop, blobs, body) VALUES (?, ?, ?, ?, ?, ?)")
+    query(connection, "INSERT INTO event (tenant, task, seq, stop, blobs, body) VALUES (?, ?, ?, ?, ?, ?)")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
         .bind(seq)
         .bind(event.stop.map_or(0, state_number))
         .bind(i64::from(stored.blobs))
         .bind(stored.body.as_ref())
-        .execute(&mut *connection)
-        .await?;
+        .execute()?;
     let uses: Vec<BlobUse<'_>> = stored.digests.iter().map(|digest| BlobUse::of_task(key, digest)).collect();
-    blob::count(connection, &uses).await
+    blob::count(connection, &uses)
 }
 
+#[derive(Clone, Copy)]
 enum Taken {
     NotYet,
     /// At this rev.
     ByTheHost(i64),
 }
 
-async fn insert(
-    connection: &mut SqliteConnection,
-    delivery: &Delivery,
-    at_seq: i64,
-    taken: Taken,
-) -> Result<u32, sqlx::Error> {
+fn insert(connection: &Connection, delivery: &Delivery, at_seq: i64, taken: Taken) -> Result<u32, rusqlite::Error> {
     let key = &delivery.key;
     let stored = &delivery.message.stored;
-    let n = next_number(connection, key).await?;
-    sqlx::query(
+    let n = next_number(connection, key)?;
+    query(
+        connection,
         "INSERT INTO inbox (tenant, task, n, kind, at_seq, taken_seq, message_id, hash, blobs, body) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
+    )?
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .bind(n)
@@ -160,54 +149,49 @@ async fn insert(
     .bind(delivery.message.hash.as_slice())
     .bind(i64::from(stored.blobs))
     .bind(stored.body.as_ref())
-    .execute(&mut *connection)
-    .await?;
+    .execute()?;
     let uses: Vec<BlobUse<'_>> = stored.digests.iter().map(|digest| BlobUse::of_task(key, digest)).collect();
-    blob::count(connection, &uses).await?;
+    blob::count(connection, &uses)?;
     Ok(small(n))
 }
 
-async fn next_number(connection: &mut SqliteConnection, key: &TaskKey) -> Result<i64, sqlx::Error> {
-    sqlx::query("SELECT coalesce(max(n), -1) + 1 FROM inbox WHERE tenant = ? AND task = ?")
+fn next_number(connection: &Connection, key: &TaskKey) -> Result<i64, rusqlite::Error> {
+    query(connection, "SELECT coalesce(max(n), -1) + 1 FROM inbox WHERE tenant = ? AND task = ?")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .fetch_one(connection)
-        .await?
-        .try_get(0)
+        .one(|row| row.get(0))
 }
 
 /// A parked run has something to go on with; a ready or leased one finds it by itself.
-async fn make_ready(connection: &mut SqliteConnection, key: &TaskKey, now_ms: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE run SET state = ?, due_ms = ? WHERE tenant = ? AND task = ? AND state = ?")
+fn make_ready(connection: &Connection, key: &TaskKey, now_ms: i64) -> Result<(), rusqlite::Error> {
+    query(connection, "UPDATE run SET state = ?, due_ms = ? WHERE tenant = ? AND task = ? AND state = ?")?
         .bind(run_state::READY)
         .bind(now_ms)
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
         .bind(run_state::PARKED)
-        .execute(connection)
-        .await
+        .execute()
         .map(drop)
 }
 
 /// Moves a run to the front, also one that is leased: it stays there when it is released or given back before it has stopped.
-async fn make_first(connection: &mut SqliteConnection, key: &TaskKey) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE run SET priority = ? WHERE tenant = ? AND task = ?")
+fn make_first(connection: &Connection, key: &TaskKey) -> Result<(), rusqlite::Error> {
+    query(connection, "UPDATE run SET priority = ? WHERE tenant = ? AND task = ?")?
         .bind(priority::CANCEL)
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .execute(connection)
-        .await
+        .execute()
         .map(drop)
 }
 
 /// Asks a task to stop. One nobody has begun is over at once; one that runs is asked; one that is parked is woken to be asked.
-pub(crate) async fn cancel(
-    connection: &mut SqliteConnection,
+pub(crate) fn cancel(
+    connection: &Connection,
     order: &CancelOrder,
     commit_id: i64,
-) -> Result<Canceling, sqlx::Error> {
+) -> Result<Canceling, rusqlite::Error> {
     let key = &order.key;
-    let Some(seen) = see(connection, key).await? else { return Ok(Canceling::NotFound) };
+    let Some(seen) = see(connection, key)? else { return Ok(Canceling::NotFound) };
     if seen.owner != order.owner.as_str() || seen.agent != order.agent.as_str() {
         return Ok(Canceling::NotFound);
     }
@@ -215,48 +199,44 @@ pub(crate) async fn cancel(
     if state.is_terminal() {
         return Ok(Canceling::Terminal(state));
     }
-    if run_state_of(connection, key).await? == Some(run_state::READY) && !seen.open {
+    if run_state_of(connection, key)? == Some(run_state::READY) && !seen.open {
         let last = LastWord { key, event: &order.event, at_ms: order.at.millis() };
-        end(connection, &seen, &last, commit_id).await?;
+        end(connection, &seen, &last, commit_id)?;
         return Ok(Canceling::Ended);
     }
-    if !cancel_waits(connection, key).await? {
-        let n = next_number(connection, key).await?;
-        sqlx::query(
+    if !cancel_waits(connection, key)? {
+        let n = next_number(connection, key)?;
+        query(
+            connection,
             "INSERT INTO inbox (tenant, task, n, kind, at_seq, taken_seq, message_id, hash, blobs, body) \
              VALUES (?, ?, ?, ?, ?, NULL, '', x'', 0, ?)",
-        )
+        )?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
         .bind(n)
         .bind(inbox_kind::CANCEL)
         .bind(seen.rev)
         .bind(order.body.as_ref())
-        .execute(&mut *connection)
-        .await?;
+        .execute()?;
     }
-    make_first(connection, key).await?;
-    make_ready(connection, key, order.at.millis()).await?;
+    make_first(connection, key)?;
+    make_ready(connection, key, order.at.millis())?;
     Ok(Canceling::Asked)
 }
 
-async fn run_state_of(connection: &mut SqliteConnection, key: &TaskKey) -> Result<Option<i64>, sqlx::Error> {
-    let row = sqlx::query("SELECT state FROM run WHERE tenant = ? AND task = ?")
+fn run_state_of(connection: &Connection, key: &TaskKey) -> Result<Option<i64>, rusqlite::Error> {
+    query(connection, "SELECT state FROM run WHERE tenant = ? AND task = ?")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .fetch_optional(connection)
-        .await?;
-    row.map(|row| row.try_get(0)).transpose()
+        .optional(|row| row.get(0))
 }
 
-async fn cancel_waits(connection: &mut SqliteConnection, key: &TaskKey) -> Result<bool, sqlx::Error> {
-    sqlx::query("SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND kind = ? LIMIT 1")
+fn cancel_waits(connection: &Connection, key: &TaskKey) -> Result<bool, rusqlite::Error> {
+    query(connection, "SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND kind = ? LIMIT 1")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
         .bind(inbox_kind::CANCEL)
-        .fetch_optional(connection)
-        .await
-        .map(|row| row.is_some())
+        .exists()
 }
 
 /// The CANCELED event of a task that is taken over.
@@ -267,30 +247,29 @@ pub(crate) struct LastWord<'a> {
 }
 
 /// Takes the task over (epoch + 1) and ends it CANCELED in the same transaction.
-pub(crate) async fn end(
-    connection: &mut SqliteConnection,
+pub(crate) fn end(
+    connection: &Connection,
     seen: &Seen,
     last: &LastWord<'_>,
     commit_id: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), rusqlite::Error> {
     let key = last.key;
-    sqlx::query(
+    query(
+        connection,
         "UPDATE task SET state = ?, status_ms = ?, rev = rev + 1, ver = ver + 1, epoch = epoch + 1, open = 0, \
          commit_id = ? WHERE tenant = ? AND id = ?",
-    )
+    )?
     .bind(state_number(TaskState::Canceled))
     .bind(last.at_ms)
     .bind(commit_id)
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
-    .execute(&mut *connection)
-    .await?;
+    .execute()?;
     let event = NewEvent { stored: Stored::plain(last.event.clone()), stop: Some(TaskState::Canceled) };
-    append(connection, key, seen.rev + 1, &event).await?;
-    sqlx::query("DELETE FROM run WHERE tenant = ? AND task = ?")
+    append(connection, key, seen.rev + 1, &event)?;
+    query(connection, "DELETE FROM run WHERE tenant = ? AND task = ?")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .execute(connection)
-        .await
+        .execute()
         .map(drop)
 }

@@ -12,6 +12,7 @@ mod blob;
 mod claims;
 mod clock;
 mod commit;
+mod db;
 mod error;
 mod inbox;
 mod open;

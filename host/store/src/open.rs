@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs4::fs_std::FileExt;
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Row};
+use rusqlite::{Connection, OpenFlags};
 
+use crate::db::Readers;
 use crate::error::{OpenError, is_corrupt};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+/// The schema, step by step; a step that was released is never edited.
+pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_tasks.sql")];
 
 /// First SQLite without the WAL-reset bug, as text and as its own number.
 const SQLITE_NEEDED: (&str, i32) = ("3.51.3", 3_051_003);
 /// Readers at once. Two cores read faster than that many clients can ask.
-const READERS: u32 = 4;
+const READERS: usize = 4;
+/// How long a connection waits for one of another process, such as a backup, that has locked the file.
+pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// Statements each connection keeps prepared: some thirty texts, the set-statements nine sizes each.
 pub(crate) const STATEMENTS: usize = 256;
 
@@ -72,51 +72,62 @@ fn check_version(found: SqliteVersion) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn options(database: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(database)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(5))
-        .statement_cache_capacity(STATEMENTS)
-        // A checkpoint every 16 MiB of WAL instead of every 4: each page is then written back once for many commits.
-        .pragma("wal_autocheckpoint", "4000")
-        .pragma("cache_size", "-65536")
-        .pragma("mmap_size", "268435456")
-        .pragma("temp_store", "MEMORY")
+/// A connection with the settings that all of them have.
+fn connect(database: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(database, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.pragma_update(None, "mmap_size", 268_435_456)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
 }
 
 /// The writer's connection, with the schema brought up to date.
-pub(crate) async fn writer(database: &Path) -> Result<SqliteConnection, OpenError> {
-    let fault = |error: sqlx::Error| refuse(database, &error);
-    let mut connection = options(database).connect().await.map_err(fault)?;
-    check_file(&mut connection, database).await?;
-    match MIGRATIONS.run(&mut connection).await {
-        Ok(()) => Ok(connection),
-        Err(MigrateError::VersionMissing(found)) => Err(newer(database, found)),
-        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(fault(error)),
-        Err(other) => Err(OpenError::Corrupt { path: database.to_owned(), reason: other.to_string() }),
-    }
+pub(crate) fn writer(database: &Path) -> Result<Connection, OpenError> {
+    let fault = |error: rusqlite::Error| refuse(database, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = connect(database, flags).map_err(fault)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(fault)?;
+    // A checkpoint every 16 MiB of WAL instead of every 4: each page is then written back once for many commits.
+    connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(fault)?;
+    check_file(&connection, database)?;
+    migrate(&mut connection, database)?;
+    Ok(connection)
 }
 
-fn newer(database: &Path, found: i64) -> OpenError {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    OpenError::Newer { path: database.to_owned(), found, known }
+/// Brings the schema up to date, one transaction a step. The number of the last step stands in the file's header.
+fn migrate(connection: &mut Connection, database: &Path) -> Result<(), OpenError> {
+    let fault = |error: rusqlite::Error| refuse(database, &error);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fault)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(OpenError::Newer { path: database.to_owned(), found, known });
+    }
+    for (number, step) in (1_i64..).zip(MIGRATIONS) {
+        if number > found {
+            let transaction = connection.transaction().map_err(fault)?;
+            transaction.execute_batch(step).map_err(fault)?;
+            transaction.pragma_update(None, "user_version", number).map_err(fault)?;
+            transaction.commit().map_err(fault)?;
+        }
+    }
+    Ok(())
 }
 
 /// A quick look over the file: a damaged one is refused before anybody is served from it.
-async fn check_file(connection: &mut SqliteConnection, database: &Path) -> Result<(), OpenError> {
-    let row =
-        sqlx::query("PRAGMA quick_check(1)").fetch_one(connection).await.map_err(|error| refuse(database, &error))?;
-    let found: String = row.try_get(0).map_err(|error| refuse(database, &error))?;
+fn check_file(connection: &Connection, database: &Path) -> Result<(), OpenError> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| refuse(database, &error))?;
     if found == "ok" {
         return Ok(());
     }
     Err(OpenError::Corrupt { path: database.to_owned(), reason: found })
 }
 
-pub(crate) fn refuse(database: &Path, error: &sqlx::Error) -> OpenError {
+pub(crate) fn refuse(database: &Path, error: &rusqlite::Error) -> OpenError {
     let path = database.to_owned();
     if is_corrupt(error) {
         return OpenError::Corrupt { path, reason: error.to_string() };
@@ -124,16 +135,10 @@ pub(crate) fn refuse(database: &Path, error: &sqlx::Error) -> OpenError {
     OpenError::Path { path, reason: error.to_string() }
 }
 
-/// The readers. They see the newest commit at the start of each statement and can write nothing.
-pub(crate) async fn readers(database: &Path) -> Result<SqlitePool, OpenError> {
-    SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(Duration::from_secs(10))
-        // A connection to a file does not go stale: no ping before each use.
-        .test_before_acquire(false)
-        .connect_with(options(database).read_only(true).create_if_missing(false))
-        .await
-        .map_err(|error| refuse(database, &error))
+/// The readers. They can write nothing.
+pub(crate) fn readers(database: &Path) -> Result<Readers, OpenError> {
+    let connect = |database: &Path| connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    Readers::start(database, READERS, connect).map_err(|error| refuse(database, &error))
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{Artifact, Message, Part, StreamResponse, Task, TaskState};
-use kennel_protocol::{Digest, Epoch, Seq, TaskId, Timestamp, Ver};
-use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use kennel_protocol::{Epoch, Seq, TaskId, Timestamp, Ver};
+use rusqlite::{Connection, Row};
 
 use crate::claims::{digest, id};
+use crate::db::{Query, bytes, query, text};
 use crate::error::StoreError;
 use crate::rows::{Position, Scope, TaskRow};
 use crate::sql::{int, small, state_of, uint};
@@ -146,14 +146,12 @@ pub(crate) fn task_sql() -> String {
 }
 
 /// Reads one task as it was at a rev; none: as it is now.
-pub(crate) async fn task(readers: &SqlitePool, key: &TaskKey, at: Option<Seq>) -> Result<Option<TaskView>, StoreError> {
-    let rows = sqlx::query(AssertSqlSafe(task_sql()))
+pub(crate) fn task(connection: &Connection, key: &TaskKey, at: Option<Seq>) -> Result<Option<TaskView>, StoreError> {
+    let query = query(connection, &task_sql())?
         .bind(key.tenant.as_str())
         .bind(at.map_or(i64::MAX, |seq| int(seq.get())))
-        .bind(key.task.as_str())
-        .fetch_all(readers)
-        .await?;
-    Ok(views(&rows, key)?.0.pop())
+        .bind(key.task.as_str());
+    Ok(views(query, key)?.0.pop())
 }
 
 /// The text of a list: only what is asked for stands in it, because a term that may be absent keeps SQLite from seeking, and one
@@ -179,8 +177,8 @@ pub(crate) fn list_sql(scope: &Scope, filter: &ListFilter) -> String {
 }
 
 /// Reads a page of tasks of one owner.
-pub(crate) async fn list(readers: &SqlitePool, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
-    let rows = sqlx::query(AssertSqlSafe(list_sql(scope, filter)))
+pub(crate) fn list(connection: &Connection, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
+    let query = query(connection, &list_sql(scope, filter))?
         .bind(scope.tenant.as_str())
         .bind(i64::MAX)
         .bind(scope.owner.as_str())
@@ -190,11 +188,9 @@ pub(crate) async fn list(readers: &SqlitePool, scope: &Scope, filter: &ListFilte
         .bind(filter.since.map(|since| since.millis()))
         .bind(filter.after.as_ref().map(|(at, _)| at.millis()))
         .bind(filter.after.as_ref().map(|(_, task)| task.as_str()))
-        .bind(i64::from(filter.limit) + 1)
-        .fetch_all(readers)
-        .await?;
+        .bind(i64::from(filter.limit) + 1);
     let any = TaskKey { tenant: scope.tenant.clone(), task: TaskId::generate() };
-    let (mut tasks, total) = views(&rows, &any)?;
+    let (mut tasks, total) = views(query, &any)?;
     tasks.sort_by(|a, b| (b.row.status_at, &b.row.key.task).cmp(&(a.row.status_at, &a.row.key.task)));
     let more = tasks.len() > filter.limit as usize;
     tasks.truncate(filter.limit as usize);
@@ -211,56 +207,79 @@ struct Pieces {
     blobs: bool,
 }
 
-fn views(rows: &[SqliteRow], key: &TaskKey) -> Result<(Vec<TaskView>, u64), StoreError> {
-    let mut pieces: HashMap<&str, Pieces> = HashMap::new();
+/// Places of the columns in [`TASKS`].
+mod column {
+    pub(super) const KIND: usize = 0;
+    pub(super) const TASK: usize = 1;
+    pub(super) const N: usize = 2;
+    pub(super) const A: usize = 3;
+    pub(super) const B: usize = 4;
+    pub(super) const C: usize = 5;
+    pub(super) const D: usize = 6;
+    pub(super) const E: usize = 7;
+    pub(super) const F: usize = 8;
+    pub(super) const G: usize = 9;
+    pub(super) const T: usize = 10;
+    pub(super) const U: usize = 11;
+    pub(super) const V: usize = 12;
+    pub(super) const P: usize = 13;
+    pub(super) const Q: usize = 14;
+}
+
+fn views(query: Query<'_>, key: &TaskKey) -> Result<(Vec<TaskView>, u64), StoreError> {
+    let mut pieces: HashMap<String, Pieces> = HashMap::new();
     let mut total = 0;
-    for row in rows {
-        let task: &str = row.try_get("task")?;
-        let n: i64 = row.try_get("n")?;
-        let kind: i64 = row.try_get("kind")?;
+    query.all(|row| {
+        let n: i64 = row.get(column::N)?;
+        let kind: i64 = row.get(column::KIND)?;
         if kind == 4 {
             total = uint(n);
-            continue;
+            return Ok(());
         }
-        let known = pieces.entry(task).or_default();
-        known.blobs |= kind != 0 && row.try_get::<i64, _>("a")? > 0;
+        let task = text(row, column::TASK)?;
+        if !pieces.contains_key(task) {
+            pieces.insert(task.to_owned(), Pieces::default());
+        }
+        let Some(known) = pieces.get_mut(task) else { return Ok(()) };
+        known.blobs |= kind != 0 && row.get::<_, i64>(column::A)? > 0;
         match kind {
             0 => known.row = Some(task_row(row, key)?),
-            1 => known.body = Some((Seq::new(uint(n)), parse(row.try_get("q")?)?)),
-            2 => known.events.push((Seq::new(uint(n)), parse(row.try_get("q")?)?)),
+            1 => known.body = Some((Seq::new(uint(n)), parse(bytes(row, column::Q)?)?)),
+            2 => known.events.push((Seq::new(uint(n)), parse(bytes(row, column::Q)?)?)),
             _ => known.inbox.push(inbox_message(row, n)?),
         }
-    }
+        Ok::<(), StoreError>(())
+    })?;
     let views = pieces.into_values().filter_map(|pieces| view(pieces).transpose());
     Ok((views.collect::<Result<_, _>>()?, total))
 }
 
-fn task_row(row: &SqliteRow, key: &TaskKey) -> Result<TaskRow, StoreError> {
-    let number = |name: &str| row.try_get::<i64, _>(name);
+fn task_row(row: &Row<'_>, key: &TaskKey) -> Result<TaskRow, StoreError> {
+    let number = |column: usize| row.get::<_, i64>(column);
     Ok(TaskRow {
-        key: TaskKey { tenant: key.tenant.clone(), task: id(row.try_get("task")?)? },
-        owner: id(row.try_get("t")?)?,
-        context: id(row.try_get("u")?)?,
-        agent: id(row.try_get("v")?)?,
-        digest: Digest::from_bytes(*digest(row.try_get("p")?)?.as_bytes()),
-        state: state_of(number("d")?)?,
-        status_at: Timestamp::from_millis(number("e")?),
-        created: Timestamp::from_millis(number("f")?),
-        expires: Timestamp::from_millis(number("g")?),
-        at: Position { ver: Ver::new(uint(number("a")?)), rev: Seq::new(uint(number("n")?)) },
-        epoch: Epoch::new(uint(number("b")?)),
-        open: number("c")? != 0,
-        request: Bytes::copy_from_slice(row.try_get("q")?),
+        key: TaskKey { tenant: key.tenant.clone(), task: id(text(row, column::TASK)?)? },
+        owner: id(text(row, column::T)?)?,
+        context: id(text(row, column::U)?)?,
+        agent: id(text(row, column::V)?)?,
+        digest: digest(bytes(row, column::P)?)?,
+        state: state_of(number(column::D)?)?,
+        status_at: Timestamp::from_millis(number(column::E)?),
+        created: Timestamp::from_millis(number(column::F)?),
+        expires: Timestamp::from_millis(number(column::G)?),
+        at: Position { ver: Ver::new(uint(number(column::A)?)), rev: Seq::new(uint(number(column::N)?)) },
+        epoch: Epoch::new(uint(number(column::B)?)),
+        open: number(column::C)? != 0,
+        request: Bytes::copy_from_slice(bytes(row, column::Q)?),
     })
 }
 
-fn inbox_message(row: &SqliteRow, n: i64) -> Result<InboxMessage, StoreError> {
-    let taken: i64 = row.try_get("c")?;
+fn inbox_message(row: &Row<'_>, n: i64) -> Result<InboxMessage, StoreError> {
+    let taken: i64 = row.get(column::C)?;
     Ok(InboxMessage {
         n: small(n),
-        at_seq: Seq::new(uint(row.try_get("b")?)),
+        at_seq: Seq::new(uint(row.get(column::B)?)),
         taken: (taken >= 0).then(|| Seq::new(uint(taken))),
-        message: parse(row.try_get("q")?)?,
+        message: parse(bytes(row, column::Q)?)?,
     })
 }
 
@@ -287,59 +306,55 @@ fn view(mut pieces: Pieces) -> Result<Option<TaskView>, StoreError> {
 }
 
 /// Bytes of events after a seq, at most `limit`, with what stands elsewhere named, not given.
-pub(crate) async fn events_after(
-    readers: &SqlitePool,
+pub(crate) fn events_after(
+    connection: &Connection,
     key: &TaskKey,
     after: Seq,
     limit: u32,
 ) -> Result<Vec<(EventRow, bool)>, StoreError> {
-    let rows = sqlx::query(
+    query(
+        connection,
         "SELECT seq, stop, blobs, body FROM event WHERE tenant = ? AND task = ? AND seq > ? ORDER BY seq LIMIT ?",
-    )
+    )?
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .bind(int(after.get()))
     .bind(i64::from(limit))
-    .fetch_all(readers)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let seq = Seq::new(uint(row.try_get(0)?));
-            let stop = match row.try_get::<i64, _>(1)? {
-                0 => None,
-                number => Some(state_of(number)?),
-            };
-            let body = Bytes::copy_from_slice(row.try_get(3)?);
-            Ok((EventRow { seq, stop, body }, row.try_get::<i64, _>(2)? > 0))
-        })
-        .collect()
+    .all(|row| {
+        let seq = Seq::new(uint(row.get(0)?));
+        let stop = match row.get::<_, i64>(1)? {
+            0 => None,
+            number => Some(state_of(number)?),
+        };
+        let body = Bytes::copy_from_slice(bytes(row, 3)?);
+        Ok((EventRow { seq, stop, body }, row.get::<_, i64>(2)? > 0))
+    })
 }
 
 /// Where a blocking call that brought message `n` ends: the first stop after it was taken. Looks at events after `seen` only and says
 /// up to where it has looked.
-pub(crate) async fn stop_after(
-    readers: &SqlitePool,
+pub(crate) fn stop_after(
+    connection: &Connection,
     key: &TaskKey,
     n: u32,
     seen: Seq,
 ) -> Result<(Option<Seq>, Seq), StoreError> {
-    let rows = sqlx::query(
+    let rows = query(
+        connection,
         "SELECT task.rev, inbox.taken_seq, event.seq, event.stop FROM task \
          LEFT JOIN inbox ON inbox.tenant = ?1 AND inbox.task = ?2 AND inbox.n = ?3 \
          LEFT JOIN event ON event.tenant = ?1 AND event.task = ?2 AND event.seq > ?4 AND event.stop <> 0 \
          WHERE task.tenant = ?1 AND task.id = ?2 ORDER BY event.seq",
-    )
+    )?
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .bind(i64::from(n))
     .bind(int(seen.get()))
-    .fetch_all(readers)
-    .await?;
+    .all(|row| Ok::<_, StoreError>((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let mut rev = seen;
-    for row in &rows {
-        rev = Seq::new(uint(row.try_get(0)?)).max(rev);
-        let taken: Option<i64> = row.try_get(1)?;
-        let (Some(seq), Some(state)) = (row.try_get::<Option<i64>, _>(2)?, row.try_get::<Option<i64>, _>(3)?) else {
+    for (last, taken, seq, state) in rows {
+        rev = Seq::new(uint(last)).max(rev);
+        let (taken, Some(seq), Some(state)): (Option<i64>, Option<i64>, Option<i64>) = (taken, seq, state) else {
             continue;
         };
         if state_of(state)?.is_terminal() || taken.is_some_and(|taken| taken <= seq) {
@@ -350,25 +365,24 @@ pub(crate) async fn stop_after(
 }
 
 /// Ids of other tasks of the same owner in one context, newest status first.
-pub(crate) async fn related_ids(
-    readers: &SqlitePool,
+pub(crate) fn related_ids(
+    connection: &Connection,
     scope: &Scope,
     context: &str,
     except: &TaskId,
     limit: u32,
 ) -> Result<Vec<TaskId>, StoreError> {
-    let rows = sqlx::query(
+    query(
+        connection,
         "SELECT id FROM task WHERE tenant = ? AND owner = ? AND context = ? AND id <> ? \
          ORDER BY status_ms DESC, id DESC LIMIT ?",
-    )
+    )?
     .bind(scope.tenant.as_str())
     .bind(scope.owner.as_str())
     .bind(context)
     .bind(except.as_str())
     .bind(i64::from(limit))
-    .fetch_all(readers)
-    .await?;
-    rows.iter().map(|row| Ok(id(row.try_get(0)?)?)).collect()
+    .all(|row| Ok(id(text(row, 0)?)?))
 }
 
 /// What waits in a task's inbox for its agent.
@@ -387,36 +401,36 @@ pub struct Waiting {
 }
 
 /// Reads what waits for an agent, at one moment.
-pub(crate) async fn waiting(readers: &SqlitePool, key: &TaskKey) -> Result<Option<Waiting>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT task.ver, task.rev, task.epoch, inbox.n, inbox.kind, inbox.at_seq, inbox.taken_seq, inbox.blobs, inbox.body \
+pub(crate) fn waiting(connection: &Connection, key: &TaskKey) -> Result<Option<Waiting>, StoreError> {
+    let query = query(connection, "SELECT task.ver, task.rev, task.epoch, inbox.n, inbox.kind, inbox.at_seq, inbox.taken_seq, inbox.blobs, inbox.body \
          FROM task LEFT JOIN inbox ON inbox.tenant = ?1 AND inbox.task = ?2 AND (inbox.taken_seq IS NULL OR inbox.kind = 1) \
-         WHERE task.tenant = ?1 AND task.id = ?2 ORDER BY inbox.n",
-    )
+         WHERE task.tenant = ?1 AND task.id = ?2 ORDER BY inbox.n")?
     .bind(key.tenant.as_str())
-    .bind(key.task.as_str())
-    .fetch_all(readers)
-    .await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let mut waiting = Waiting {
-        messages: Vec::new(),
-        cancel: None,
-        at: Position { ver: Ver::new(uint(first.try_get(0)?)), rev: Seq::new(uint(first.try_get(1)?)) },
-        epoch: Epoch::new(uint(first.try_get(2)?)),
-        blobs: false,
-    };
-    for row in &rows {
-        let Some(n) = row.try_get::<Option<i64>, _>(3)? else { continue };
-        let body: &[u8] = row.try_get(8)?;
-        if row.try_get::<i64, _>(4)? == crate::sql::inbox_kind::CANCEL {
+    .bind(key.task.as_str());
+    let mut found = None;
+    query.all(|row| {
+        let waiting = match &mut found {
+            Some(waiting) => waiting,
+            none => none.insert(Waiting {
+                messages: Vec::new(),
+                cancel: None,
+                at: Position { ver: Ver::new(uint(row.get(0)?)), rev: Seq::new(uint(row.get(1)?)) },
+                epoch: Epoch::new(uint(row.get(2)?)),
+                blobs: false,
+            }),
+        };
+        let Some(n) = row.get::<_, Option<i64>>(3)? else { return Ok(()) };
+        let body = bytes(row, 8)?;
+        if row.get::<_, i64>(4)? == crate::sql::inbox_kind::CANCEL {
             waiting.cancel = Some((small(n), Bytes::copy_from_slice(body)));
         } else {
-            waiting.blobs |= row.try_get::<i64, _>(7)? > 0;
-            let at_seq = Seq::new(uint(row.try_get(5)?));
+            waiting.blobs |= row.get::<_, i64>(7)? > 0;
+            let at_seq = Seq::new(uint(row.get(5)?));
             waiting.messages.push(InboxMessage { n: small(n), at_seq, taken: None, message: parse(body)? });
         }
-    }
-    Ok(Some(waiting))
+        Ok::<(), StoreError>(())
+    })?;
+    Ok(found)
 }
 
 /// All parts of an event.

@@ -1,11 +1,11 @@
 //! Which version of an agent is the active one, and the components themselves (as blobs).
 
 use kennel_protocol::{AgentId, Digest, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use rusqlite::Connection;
 
 use crate::blob::{self, BlobUse};
 use crate::claims;
+use crate::db::{bytes, query, text};
 use crate::error::StoreError;
 use crate::writer::SetAgent;
 
@@ -18,45 +18,38 @@ pub struct AgentRow {
     pub digest: Digest,
 }
 
-pub(crate) async fn set(connection: &mut SqliteConnection, set: &SetAgent) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO version (digest, size, loaded_ms) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING")
-        .bind(set.digest.as_bytes().as_slice())
-        .bind(i64::try_from(set.size).unwrap_or(i64::MAX))
-        .bind(set.at.millis())
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(
+pub(crate) fn set(connection: &Connection, set: &SetAgent) -> Result<(), rusqlite::Error> {
+    query(
+        connection,
+        "INSERT INTO version (digest, size, loaded_ms) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING",
+    )?
+    .bind(set.digest.as_bytes().as_slice())
+    .bind(i64::try_from(set.size).unwrap_or(i64::MAX))
+    .bind(set.at.millis())
+    .execute()?;
+    query(
+        connection,
         "INSERT INTO agent (tenant, name, digest, changed_ms) VALUES (?, ?, ?, ?) \
          ON CONFLICT (tenant, name) DO UPDATE SET digest = excluded.digest, changed_ms = excluded.changed_ms",
-    )
+    )?
     .bind(set.tenant.as_str())
     .bind(set.name.as_str())
     .bind(set.digest.as_bytes().as_slice())
     .bind(set.at.millis())
-    .execute(&mut *connection)
-    .await?;
-    blob::count(connection, &[BlobUse::of_version(&set.tenant, &set.digest)]).await
+    .execute()?;
+    blob::count(connection, &[BlobUse::of_version(&set.tenant, &set.digest)])
 }
 
-pub(crate) async fn remove(
-    connection: &mut SqliteConnection,
-    tenant: &TenantId,
-    name: &AgentId,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM agent WHERE tenant = ? AND name = ?")
+pub(crate) fn remove(connection: &Connection, tenant: &TenantId, name: &AgentId) -> Result<(), rusqlite::Error> {
+    query(connection, "DELETE FROM agent WHERE tenant = ? AND name = ?")?
         .bind(tenant.as_str())
         .bind(name.as_str())
-        .execute(connection)
-        .await
+        .execute()
         .map(drop)
 }
 
-pub(crate) async fn all(readers: &SqlitePool, tenant: &TenantId) -> Result<Vec<AgentRow>, StoreError> {
-    let rows = sqlx::query("SELECT name, digest FROM agent WHERE tenant = ? ORDER BY name")
+pub(crate) fn all(connection: &Connection, tenant: &TenantId) -> Result<Vec<AgentRow>, StoreError> {
+    query(connection, "SELECT name, digest FROM agent WHERE tenant = ? ORDER BY name")?
         .bind(tenant.as_str())
-        .fetch_all(readers)
-        .await?;
-    rows.iter()
-        .map(|row| Ok(AgentRow { name: claims::id(row.try_get(0)?)?, digest: claims::digest(row.try_get(1)?)? }))
-        .collect()
+        .all(|row| Ok(AgentRow { name: claims::id(text(row, 0)?)?, digest: claims::digest(bytes(row, 1)?)? }))
 }

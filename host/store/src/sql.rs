@@ -1,13 +1,10 @@
 //! Set-statements: one statement over many rows, and the conversions between our numbers and SQLite's.
 
 use kennel_protocol::types::TaskState;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Sqlite};
+use rusqlite::Connection;
 
+use crate::db::{Query, query};
 use crate::error::StoreError;
-
-pub(crate) type Q<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 /// A statement with a row list in its middle.
 pub(crate) struct SetStatement {
@@ -23,23 +20,23 @@ pub(crate) struct SetStatement {
 const ROWS_MAX: usize = 256;
 
 impl SetStatement {
-    /// Runs the statement over all rows and returns what it gives back. Rows go in runs of a power of two, so that
+    /// Runs the statement over all rows and returns the numbers it gives back, if any. Rows go in runs of a power of two, so that
     /// nine texts a statement serve every number of rows and each is prepared once.
-    pub(crate) async fn run<T>(
+    pub(crate) fn run<T>(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &Connection,
         rows: &[T],
-        bind: impl for<'q> Fn(Q<'q>, &'q T) -> Q<'q>,
-    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        bind: impl for<'c> Fn(Query<'c>, &T) -> Query<'c>,
+    ) -> rusqlite::Result<Vec<i64>> {
         let mut returned = Vec::new();
         let mut rest = rows;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(power_of_two(rest.len()));
-            let mut query = sqlx::query(AssertSqlSafe(self.text(now.len())));
+            let mut statement = query(connection, &self.text(now.len()))?;
             for row in now {
-                query = bind(query, row);
+                statement = bind(statement, row);
             }
-            returned.extend(query.fetch_all(&mut *connection).await?);
+            returned.extend(statement.all(|row| row.get::<_, i64>(0))?);
             rest = later;
         }
         Ok(returned)

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kennel_protocol::types::{Message, StreamResponse, Task};
 use kennel_protocol::{AgentId, Digest, Epoch, Seq, TaskId, TenantId, Timestamp};
-use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
+use rusqlite::Connection;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::db::Readers;
 use crate::error::{OpenError, StoreError};
 use crate::read::{EventRow, ListFilter, Page, TaskView, Waiting};
 use crate::registry::AgentRow;
@@ -40,7 +40,7 @@ pub struct Store {
     handle: WriterHandle,
     closing: CancellationToken,
     running: Mutex<Option<Running>>,
-    readers: SqlitePool,
+    readers: Arc<Readers>,
     wakes: Arc<Wakes>,
     clock: Clock,
     suspects: claims::Suspects,
@@ -53,7 +53,7 @@ pub struct Store {
 /// What runs beside the callers.
 #[derive(Debug)]
 struct Running {
-    writing: JoinHandle<SqliteConnection>,
+    writing: oneshot::Receiver<Connection>,
     sweeping: JoinHandle<()>,
 }
 
@@ -66,17 +66,11 @@ impl Store {
     /// Opens or makes the database in a folder. Errors name cause and cure; nothing is repaired silently. Runs of the former
     /// incarnation of this host are claimable again when it returns.
     pub async fn open(folder: &Path, options: StoreOptions) -> Result<Store, OpenError> {
-        open::check_library()?;
-        let files = open::Files::of(folder)?;
-        let lock = files.lock()?;
-        let mut connection = open::writer(&files.database).await?;
-        let now = options.clock.now();
-        let reclaimed = claims::reclaim_all(&mut connection, now.millis()).await;
-        let reclaimed = reclaimed.map_err(|error| open::refuse(&files.database, &error))?;
-        if reclaimed > 0 {
-            tracing::info!(tasks = reclaimed, "tasks of the former run of this host go on");
-        }
-        let readers = open::readers(&files.database).await?;
+        let (path, now) = (folder.to_owned(), options.clock.now());
+        let opened = tokio::task::spawn_blocking(move || open_files(&path, now)).await;
+        let fault = |reason: String| OpenError::Path { path: folder.to_owned(), reason };
+        let Opened { connection, readers, lock } = opened.map_err(|error| fault(error.to_string()))??;
+        let readers = Arc::new(readers);
         let wakes = Wakes::new(options.pokes);
         let closing = CancellationToken::new();
         #[cfg(test)]
@@ -85,12 +79,12 @@ impl Store {
             connection,
             wakes: Arc::clone(&wakes),
             now,
-            closing: closing.clone(),
             #[cfg(test)]
             faults: Arc::clone(&faults),
-        });
+        })
+        .map_err(|error| fault(error.to_string()))?;
         #[expect(clippy::disallowed_methods, reason = "awaited in close")]
-        let sweeping = tokio::spawn(sweep(Arc::clone(&wakes), readers.clone(), closing.clone()));
+        let sweeping = tokio::spawn(sweep(Arc::clone(&wakes), Arc::clone(&readers), closing.clone()));
         Ok(Store {
             handle,
             closing,
@@ -112,16 +106,13 @@ impl Store {
         if let Err(error) = running.sweeping.await {
             tracing::error!(%error, "the sweep for lost wake-ups did not end well");
         }
-        let connection = running.writing.await;
-        // The writer's connection last: it then moves all of the log into the database file, which readers cannot.
-        self.readers.close().await;
-        match connection {
-            Err(error) => tracing::error!(%error, "the writer did not end well"),
-            Ok(connection) => {
-                if let Err(error) = connection.close().await {
-                    tracing::warn!(%error, "the database did not close cleanly; it recovers at the next start");
-                }
-            }
+        // Everything queued before it is written first.
+        self.handle.write(Op::Close).await.ok();
+        let connection = running.writing.await.ok();
+        let readers = Arc::clone(&self.readers);
+        let closed = tokio::task::spawn_blocking(move || close_files(connection, &readers)).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "the store did not close well");
         }
     }
 
@@ -190,7 +181,8 @@ impl Store {
 
     /// Whether anything could be claimed now; reads only, so that an idle host writes nothing.
     pub async fn has_due(&self) -> Result<bool, StoreError> {
-        claims::has_due(&self.readers, self.clock.now()).await
+        let now = self.clock.now();
+        self.readers.read(move |connection| claims::has_due(connection, now)).await
     }
 
     /// Gives a lease back. `after` is how long nobody should claim it.
@@ -212,7 +204,7 @@ impl Store {
 
     /// Gives back runs that are leased to this host and that it holds neither now nor held at the call before; returns how many.
     pub async fn give_back_orphans(&self, held: &HashSet<TaskKey>) -> Result<usize, StoreError> {
-        let orphans = self.suspects.look(claims::leases(&self.readers).await?, held);
+        let orphans = self.suspects.look(self.readers.read(claims::leases).await?, held);
         let mut given_back = 0;
         for claim in &orphans {
             let back =
@@ -229,7 +221,8 @@ impl Store {
 
     /// A task as it was at a rev.
     pub async fn task_at(&self, scope: &Scope, task: &TaskId, at: Option<Seq>) -> Result<Option<TaskView>, StoreError> {
-        let view = read::task(&self.readers, &scope.key(task), at).await?;
+        let key = scope.key(task);
+        let view = self.readers.read(move |connection| read::task(connection, &key, at)).await?;
         Ok(view.filter(|view| {
             view.row.owner == scope.owner && scope.agent.as_ref().is_none_or(|agent| *agent == view.row.agent)
         }))
@@ -237,12 +230,14 @@ impl Store {
 
     /// A task for its own claim holder.
     pub async fn held_task(&self, claim: &Claim) -> Result<Option<TaskView>, StoreError> {
-        read::task(&self.readers, &claim.key, None).await
+        let key = claim.key.clone();
+        self.readers.read(move |connection| read::task(connection, &key, None)).await
     }
 
     /// A page of tasks, newest status first.
     pub async fn list(&self, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
-        read::list(&self.readers, scope, filter).await
+        let (scope, filter) = (scope.clone(), filter.clone());
+        self.readers.read(move |connection| read::list(connection, &scope, &filter)).await
     }
 
     /// Ids of the owner's other tasks in a context.
@@ -253,12 +248,14 @@ impl Store {
         except: &TaskId,
         limit: u32,
     ) -> Result<Vec<TaskId>, StoreError> {
-        read::related_ids(&self.readers, scope, context, except, limit).await
+        let (scope, context, except) = (scope.clone(), context.to_owned(), except.clone());
+        self.readers.read(move |connection| read::related_ids(connection, &scope, &context, &except, limit)).await
     }
 
     /// Events after a seq, complete, at most `limit`.
     pub async fn events_after(&self, key: &TaskKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, StoreError> {
-        let rows = read::events_after(&self.readers, key, after, limit).await?;
+        let wanted = key.clone();
+        let rows = self.readers.read(move |connection| read::events_after(connection, &wanted, after, limit)).await?;
         let mut events = Vec::with_capacity(rows.len());
         for (mut row, blobs) in rows {
             if blobs || row.seq == Seq::FIRST {
@@ -273,7 +270,8 @@ impl Store {
     async fn complete_event(&self, key: &TaskKey, row: &EventRow) -> Result<Bytes, StoreError> {
         let mut event: StreamResponse = read::parse(&row.body)?;
         if let StreamResponse::Task(task) = &mut event {
-            let view = read::task(&self.readers, key, Some(row.seq)).await?;
+            let (key, seq) = (key.clone(), row.seq);
+            let view = self.readers.read(move |connection| read::task(connection, &key, Some(seq))).await?;
             task.history = view.map(|view| view.history(None)).unwrap_or_default();
         }
         blob::put_back(&self.readers, &key.tenant, read::event_parts(&mut event)).await?;
@@ -282,12 +280,14 @@ impl Store {
 
     /// Where a blocking call that brought message `n` ends, looking at events after `seen`; and up to where was looked.
     pub async fn stop_after(&self, key: &TaskKey, n: u32, seen: Seq) -> Result<(Option<Seq>, Seq), StoreError> {
-        read::stop_after(&self.readers, key, n, seen).await
+        let key = key.clone();
+        self.readers.read(move |connection| read::stop_after(connection, &key, n, seen)).await
     }
 
     /// What waits for the agent in a task's inbox.
     pub async fn waiting(&self, key: &TaskKey) -> Result<Option<Waiting>, StoreError> {
-        let mut waiting = read::waiting(&self.readers, key).await?;
+        let wanted = key.clone();
+        let mut waiting = self.readers.read(move |connection| read::waiting(connection, &wanted)).await?;
         if let Some(found) = waiting.as_mut().filter(|found| found.blobs) {
             for inbound in &mut found.messages {
                 self.complete_message(&key.tenant, &mut inbound.message).await?;
@@ -332,12 +332,14 @@ impl Store {
 
     /// The agents that were active when the host last ran.
     pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<AgentRow>, StoreError> {
-        registry::all(&self.readers, tenant).await
+        let tenant = tenant.clone();
+        self.readers.read(move |connection| registry::all(connection, &tenant)).await
     }
 
     /// The bytes of a component.
     pub async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
-        blob::get(&self.readers, tenant, digest).await
+        let (tenant, digest) = (tenant.clone(), *digest);
+        self.readers.read(move |connection| blob::get(connection, &tenant, &digest)).await
     }
 }
 
@@ -348,8 +350,42 @@ impl Drop for Store {
     }
 }
 
+/// What opening a folder gives.
+struct Opened {
+    connection: Connection,
+    readers: Readers,
+    lock: File,
+}
+
+/// All of opening that touches the disk: it blocks.
+fn open_files(folder: &Path, now: Timestamp) -> Result<Opened, OpenError> {
+    open::check_library()?;
+    let files = open::Files::of(folder)?;
+    let lock = files.lock()?;
+    let connection = open::writer(&files.database)?;
+    let reclaimed = claims::reclaim_all(&connection, now.millis());
+    let reclaimed = reclaimed.map_err(|error| open::refuse(&files.database, &error))?;
+    if reclaimed > 0 {
+        tracing::info!(tasks = reclaimed, "tasks of the former run of this host go on");
+    }
+    let readers = open::readers(&files.database)?;
+    Ok(Opened { connection, readers, lock })
+}
+
+/// The writer's connection last: it then moves all of the log into the database file, which readers cannot.
+fn close_files(connection: Option<Connection>, readers: &Readers) {
+    readers.close();
+    match connection.map(Connection::close) {
+        Some(Ok(())) => {}
+        Some(Err((_, error))) => {
+            tracing::warn!(%error, "the database did not close cleanly; it recovers at the next start");
+        }
+        None => tracing::error!("the writer panicked"),
+    }
+}
+
 /// Finds what pokes have missed, until the store closes.
-async fn sweep(wakes: Arc<Wakes>, readers: SqlitePool, closing: CancellationToken) {
+async fn sweep(wakes: Arc<Wakes>, readers: Arc<Readers>, closing: CancellationToken) {
     let mut sweep = Sweep::default();
     while closing.run_until_cancelled(tokio::time::sleep(FALLBACK_POLL)).await.is_some() {
         if let Err(error) = sweep.look(&wakes, &readers).await {

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kennel_protocol::{TaskId, TenantId};
-use sqlx::Row;
-use sqlx::sqlite::SqlitePool;
+use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
 use crate::claims::id;
+use crate::db::{Readers, query, text};
 use crate::error::StoreError;
 
 /// How long anybody waits for a poke before looking anyway.
@@ -132,14 +132,15 @@ pub(crate) struct Sweep {
 impl Sweep {
     /// Looks once at all watched tasks and pokes for those that moved since the last look. A task seen for the first time is poked too:
     /// it may have moved since its watcher read it.
-    pub(crate) async fn look(&mut self, wakes: &Wakes, readers: &SqlitePool) -> Result<(), StoreError> {
+    pub(crate) async fn look(&mut self, wakes: &Wakes, readers: &Readers) -> Result<(), StoreError> {
         let mut by_tenant: HashMap<TenantId, Vec<TaskId>> = HashMap::new();
         for key in wakes.tasks().keys() {
             by_tenant.entry(key.tenant.clone()).or_default().push(key.task.clone());
         }
         let mut now = HashMap::with_capacity(self.seen.len());
         for (tenant, tasks) in by_tenant {
-            for (key, stand) in stands(readers, &tenant, &tasks).await? {
+            let stands = readers.read(move |connection| stands(connection, &tenant, &tasks)).await?;
+            for (key, stand) in stands {
                 if let Some(moved) = moved(self.seen.get(&key), &stand) {
                     wakes.announce(&key, moved);
                 }
@@ -159,26 +160,19 @@ fn moved(before: Option<&Stand>, now: &Stand) -> Option<Moved> {
     }
 }
 
-async fn stands(
-    readers: &SqlitePool,
-    tenant: &TenantId,
-    tasks: &[TaskId],
-) -> Result<Vec<(TaskKey, Stand)>, StoreError> {
+fn stands(connection: &Connection, tenant: &TenantId, tasks: &[TaskId]) -> Result<Vec<(TaskKey, Stand)>, StoreError> {
     let wanted = serde_json::to_string(tasks).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    let rows = sqlx::query(
+    query(
+        connection,
         "SELECT id, rev, (SELECT max(n) FROM inbox WHERE inbox.tenant = ?1 AND inbox.task = task.id) \
          FROM task WHERE tenant = ?1 AND id IN (SELECT value FROM json_each(?2))",
-    )
+    )?
     .bind(tenant.as_str())
     .bind(wanted)
-    .fetch_all(readers)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let key = TaskKey { tenant: tenant.clone(), task: id(row.try_get(0)?)? };
-            Ok((key, (row.try_get(1)?, row.try_get(2)?)))
-        })
-        .collect()
+    .all(|row| {
+        let key = TaskKey { tenant: tenant.clone(), task: id(text(row, 0)?)? };
+        Ok((key, (row.get(1)?, row.get(2)?)))
+    })
 }
 
 /// Interest in one task; dropped, it is forgotten. A clone has seen what its original has.

@@ -2,6 +2,7 @@
 //! process has written.
 
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{
@@ -10,8 +11,8 @@ use kennel_protocol::types::{
 };
 use kennel_protocol::{ContextId, Digest, Seq, TaskId, TenantId, Timestamp, Ver};
 use kennel_store::{
-    Claim, Clock, Commit, Committed, Inbound, NewEvent, NewTask, Pokes, Position, RunChange, Start, Store, StoreOptions,
-    Stored, TaskKey, claim_of,
+    Claim, Clock, Commit, Committed, Inbound, NewEvent, NewTask, Pokes, Position, RunChange, Start, Store,
+    StoreOptions, Stored, TaskKey, claim_of,
 };
 
 const PIECES: u64 = 2_000;
@@ -54,7 +55,12 @@ impl Writer {
             history: Vec::new(),
             metadata: None,
         });
-        let message = Message { message_id: "m".to_owned(), role: Role::User, parts: vec![Part::text("go")], ..Message::default() };
+        let message = Message {
+            message_id: "m".to_owned(),
+            role: Role::User,
+            parts: vec![Part::text("go")],
+            ..Message::default()
+        };
         let new = NewTask {
             key,
             owner: "alice".parse().unwrap(),

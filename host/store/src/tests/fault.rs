@@ -5,9 +5,7 @@ use std::sync::atomic::Ordering;
 use kennel_protocol::types::TaskState::{Canceled, Completed, InputRequired, Working};
 use kennel_protocol::{Epoch, Seq};
 
-use super::lab::{
-    Holder, Lab, answer, at_once, cancel_order, client_message, delivery, json, key, new_task, status,
-};
+use super::lab::{Holder, Lab, answer, at_once, cancel_order, client_message, delivery, json, key, new_task, status};
 use crate::{Canceling, Committed, Delivered, Route, RunChange, Start, StoreError, TaskKey};
 
 impl Lab {
@@ -46,7 +44,8 @@ async fn whatever_shows_in_a_task_row_is_answered_as_written_when_the_answer_was
     asks.show(&lab.store, Working, None).await;
     asks.show(&lab.store, InputRequired, None).await;
     lab.lose_commit_answer();
-    let answered = delivery(asks.key(), &client_message(asks.key(), "m1", "yes"), answer(asks.key(), asks.at.rev, Working));
+    let answered =
+        delivery(asks.key(), &client_message(asks.key(), "m1", "yes"), answer(asks.key(), asks.at.rev, Working));
     assert!(matches!(lab.store.deliver(answered).await.unwrap(), Delivered::Accepted { n: 1, .. }));
 
     lab.lose_commit_answer();

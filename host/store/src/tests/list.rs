@@ -32,7 +32,8 @@ async fn filled() -> (Lab, Vec<Listed>) {
         listed.push(Listed { at: new.created, id: new.key.task.clone(), state: Submitted, context });
         accepts.push(new);
     }
-    let mut foreign = [new_task(&key("t"), Start::Ready), new_task(&key("t"), Start::Ready), new_task(&key("u"), Start::Ready)];
+    let mut foreign =
+        [new_task(&key("t"), Start::Ready), new_task(&key("t"), Start::Ready), new_task(&key("u"), Start::Ready)];
     foreign[0].owner = "mallory".parse().unwrap();
     foreign[1].agent = "other".parse().unwrap();
     for accepted in at_once(accepts.iter().chain(&foreign).map(|new| lab.store.accept(new.clone()))).await {

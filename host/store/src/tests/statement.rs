@@ -37,7 +37,7 @@ fn lists() -> Vec<String> {
     filters.iter().flat_map(|filter| [read::list_sql(&scope, filter), read::list_sql(&any_agent, filter)]).collect()
 }
 
-/// The literals handed to `sqlx::query` anywhere in the sources, so that a new statement cannot be forgotten here.
+/// The literals handed to `query` anywhere in the sources, so that a new statement cannot be forgotten here.
 fn literals() -> Vec<String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut texts = Vec::new();
@@ -49,14 +49,17 @@ fn literals() -> Vec<String> {
             }
         }
     }
-    let found: Vec<String> =
-        texts.iter().flat_map(|text| text.split("sqlx::query(").skip(1)).filter_map(literal).collect();
+    let found: Vec<String> = texts.iter().flat_map(|text| text.split("query(").skip(1)).filter_map(literal).collect();
     assert!(found.len() >= 30, "{found:#?}");
     found
 }
 
 /// The string literal that a text begins with, its line breaks joined.
 fn literal(text: &str) -> Option<String> {
+    let (connection, text) = text.split_once(',')?;
+    if connection.trim() != "connection" {
+        return None;
+    }
     let (literal, _) = text.trim_start().strip_prefix('"')?.split_once('"')?;
     Some(literal.split("\\\n").map(str::trim_start).collect())
 }

@@ -112,7 +112,7 @@ async fn another_tasks_commit_wakes_nobody() {
 #[tokio::test]
 async fn the_sweep_finds_what_moved_and_only_that() {
     let lab = Lab::with(Pokes::Off).await;
-    let readers = open::readers(&lab.database()).await.unwrap();
+    let readers = open::readers(&lab.database()).unwrap();
     // A registry of its own, so that no other sweep takes part.
     let wakes = Wakes::new(Pokes::Off);
     let mut holder = lab.held("t").await;
@@ -123,7 +123,11 @@ async fn the_sweep_finds_what_moved_and_only_that() {
         sweep.look(&wakes, &readers).await.unwrap();
         subscriptions.each_mut().map(|subscription| is_over(subscription.changed()))
     };
-    assert_eq!(look(&mut subscriptions).await, [true, true, false], "what is seen first may have moved since it was read");
+    assert_eq!(
+        look(&mut subscriptions).await,
+        [true, true, false],
+        "what is seen first may have moved since it was read"
+    );
     assert_eq!(look(&mut subscriptions).await, [false, false, false]);
     holder.show(&lab.store, Working, None).await;
     assert_eq!(look(&mut subscriptions).await, [true, false, false]);

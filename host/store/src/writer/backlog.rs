@@ -128,7 +128,8 @@ impl Queues {
                 kept.push(refused);
             }
         }
-        let tasks = kept.iter().filter_map(|entry| entry.op.key()).filter(|key| except.contains(key)).cloned().collect();
+        let tasks =
+            kept.iter().filter_map(|entry| entry.op.key()).filter(|key| except.contains(key)).cloned().collect();
         // Back to the front, the last first, so that each task keeps its order.
         while let Some(entry) = kept.pop() {
             self.push_front(entry);

@@ -3,10 +3,10 @@
 //! A group whose data SQLite refuses is halved until the faulty entry stands alone. A COMMIT that failed without saying
 //! whether it took is looked up by its commit ids: the group is one transaction, so one row tells for all.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use super::{CommitOp, Entry, Op, Outcome, Writer};
+use crate::db::query;
 use crate::error::{StoreError, is_data_fault};
 use crate::rows::{Canceling, Committed, Delivered, NewTask, Route};
 use crate::{accept, blob, claims, commit, inbox, registry};
@@ -26,18 +26,18 @@ pub(crate) struct Faults {
 /// Where an attempt failed.
 enum Fault {
     /// Before COMMIT: nothing is written.
-    Statement(sqlx::Error),
+    Statement(rusqlite::Error),
     /// At COMMIT, and it did not take.
-    NotCommitted(sqlx::Error),
+    NotCommitted(rusqlite::Error),
 }
 
 /// Writes the entries and returns their outcomes in the same order.
-pub(super) async fn write(writer: &mut Writer, entries: &[Entry]) -> Vec<Result<Outcome, StoreError>> {
+pub(super) fn write(writer: &mut Writer, entries: &[Entry]) -> Vec<Result<Outcome, StoreError>> {
     let mut outcomes = Vec::with_capacity(entries.len());
     // Parts still to be written, the leftmost on top, so that outcomes come in order.
     let mut parts = vec![entries];
     while let Some(part) = parts.pop() {
-        match attempt(writer, part).await {
+        match attempt(writer, part) {
             Ok(done) => outcomes.extend(done.into_iter().map(Ok)),
             Err(Fault::Statement(error)) if is_data_fault(&error) && part.len() > 1 => {
                 let (left, right) = part.split_at(part.len() / 2);
@@ -54,23 +54,23 @@ pub(super) async fn write(writer: &mut Writer, entries: &[Entry]) -> Vec<Result<
     outcomes
 }
 
-async fn attempt(writer: &mut Writer, entries: &[Entry]) -> Result<Vec<Outcome>, Fault> {
+fn attempt(writer: &mut Writer, entries: &[Entry]) -> Result<Vec<Outcome>, Fault> {
     #[cfg(test)]
     writer.faults.transactions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut writer.connection).await.map_err(Fault::Statement)?;
-    match apply(&mut writer.connection, entries).await {
-        Ok(outcomes) => finish(writer, entries, outcomes).await,
+    run(&writer.connection, "BEGIN IMMEDIATE").map_err(Fault::Statement)?;
+    match apply(&writer.connection, entries) {
+        Ok(outcomes) => finish(writer, entries, outcomes),
         Err(error) => {
-            roll_back(&mut writer.connection).await;
+            roll_back(&writer.connection);
             Err(Fault::Statement(error))
         }
     }
 }
 
-async fn finish(writer: &mut Writer, entries: &[Entry], outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Fault> {
-    let Err(error) = commit_transaction(writer).await else { return Ok(outcomes) };
-    roll_back(&mut writer.connection).await;
-    match took(&mut writer.connection, entries, &outcomes).await {
+fn finish(writer: &mut Writer, entries: &[Entry], outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Fault> {
+    let Err(error) = commit_transaction(writer) else { return Ok(outcomes) };
+    roll_back(&writer.connection);
+    match took(&writer.connection, entries, &outcomes) {
         Ok(true) => {
             tracing::warn!(%error, "a COMMIT reported an error but took");
             Ok(outcomes)
@@ -79,39 +79,48 @@ async fn finish(writer: &mut Writer, entries: &[Entry], outcomes: Vec<Outcome>) 
     }
 }
 
-async fn commit_transaction(writer: &mut Writer) -> Result<(), sqlx::Error> {
+fn commit_transaction(writer: &mut Writer) -> Result<(), rusqlite::Error> {
     #[cfg(test)]
     {
         use std::sync::atomic::Ordering;
         if writer.faults.fail_commit.swap(false, Ordering::Relaxed) {
-            return Err(sqlx::Error::WorkerCrashed);
+            return Err(lost());
         }
         if writer.faults.lose_commit_answer.swap(false, Ordering::Relaxed) {
-            sqlx::query("COMMIT").execute(&mut writer.connection).await?;
-            return Err(sqlx::Error::WorkerCrashed);
+            run(&writer.connection, "COMMIT")?;
+            return Err(lost());
         }
     }
-    sqlx::query("COMMIT").execute(&mut writer.connection).await.map(drop)
+    run(&writer.connection, "COMMIT")
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    query(connection, sql)?.execute().map(drop)
+}
+
+/// What a test sees for a COMMIT whose answer is lost.
+#[cfg(test)]
+fn lost() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+    rusqlite::Error::SqliteFailure(code, Some("the answer was lost".to_owned()))
 }
 
 /// After a COMMIT that took, or a failed one that SQLite has rolled back itself, there is nothing to roll back.
-async fn roll_back(connection: &mut SqliteConnection) {
-    sqlx::query("ROLLBACK").execute(connection).await.ok();
+fn roll_back(connection: &Connection) {
+    run(connection, "ROLLBACK").ok();
 }
 
 /// Whether the group's transaction took: any entry that stamped its commit id on a task row can tell. A group without one is
 /// answered as not written; each of its entries may be handed in again (a message is recognised, a request to stop stands once, a
 /// lease is found without a holder).
-async fn took(connection: &mut SqliteConnection, entries: &[Entry], outcomes: &[Outcome]) -> Result<bool, sqlx::Error> {
+fn took(connection: &Connection, entries: &[Entry], outcomes: &[Outcome]) -> Result<bool, rusqlite::Error> {
     for (entry, outcome) in entries.iter().zip(outcomes) {
         let (true, Some(key)) = (is_stamped(&entry.op, outcome), entry.op.key()) else { continue };
-        let row = sqlx::query("SELECT 1 FROM task WHERE tenant = ? AND id = ? AND commit_id = ?")
+        return query(connection, "SELECT 1 FROM task WHERE tenant = ? AND id = ? AND commit_id = ?")?
             .bind(key.tenant.as_str())
             .bind(key.task.as_str())
             .bind(entry.commit_id)
-            .fetch_optional(connection)
-            .await?;
-        return Ok(row.is_some());
+            .exists();
     }
     Ok(false)
 }
@@ -137,7 +146,7 @@ fn is_stamped(op: &Op, outcome: &Outcome) -> bool {
 }
 
 /// All statements of a group.
-async fn apply(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<Vec<Outcome>, sqlx::Error> {
+fn apply(connection: &Connection, entries: &[Entry]) -> Result<Vec<Outcome>, rusqlite::Error> {
     let creates: Vec<(&NewTask, i64)> = entries
         .iter()
         .filter_map(|entry| match &entry.op {
@@ -145,7 +154,7 @@ async fn apply(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<V
             _ => None,
         })
         .collect();
-    accept::create(connection, &creates).await?;
+    accept::create(connection, &creates)?;
     let commits: Vec<(&CommitOp, i64)> = entries
         .iter()
         .filter_map(|entry| match &entry.op {
@@ -153,7 +162,7 @@ async fn apply(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<V
             _ => None,
         })
         .collect();
-    let mut committed = commit::commit(connection, &commits).await?.into_iter();
+    let mut committed = commit::commit(connection, &commits)?.into_iter();
     let mut outcomes = Vec::with_capacity(entries.len());
     for entry in entries {
         outcomes.push(match &entry.op {
@@ -162,31 +171,31 @@ async fn apply(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<V
                 // One outcome a commit, in the same order.
                 Outcome::Committed(committed.next().unwrap_or(Committed::Fenced))
             }
-            other => apply_one(connection, other, entry.commit_id).await?,
+            other => apply_one(connection, other, entry.commit_id)?,
         });
     }
     Ok(outcomes)
 }
 
 /// What is too rare, or looks too much before it writes, for a set-statement.
-async fn apply_one(connection: &mut SqliteConnection, op: &Op, commit_id: i64) -> Result<Outcome, sqlx::Error> {
+fn apply_one(connection: &Connection, op: &Op, commit_id: i64) -> Result<Outcome, rusqlite::Error> {
     Ok(match op {
-        Op::Create(_) | Op::Commit(_) => Outcome::Written,
-        Op::Deliver(delivery) => Outcome::Delivered(inbox::deliver(connection, delivery, commit_id).await?),
-        Op::Cancel(order) => Outcome::Canceling(inbox::cancel(connection, order, commit_id).await?),
-        Op::EndByForce(end) => Outcome::EndedByForce(claims::end_by_force(connection, end, commit_id).await?),
-        Op::Claim(order) => Outcome::Claimed(claims::claim(connection, order).await?),
-        Op::GiveBack(back) => Outcome::GivenBack(claims::give_back(connection, back).await?),
+        Op::Create(_) | Op::Commit(_) | Op::Close => Outcome::Written,
+        Op::Deliver(delivery) => Outcome::Delivered(inbox::deliver(connection, delivery, commit_id)?),
+        Op::Cancel(order) => Outcome::Canceling(inbox::cancel(connection, order, commit_id)?),
+        Op::EndByForce(end) => Outcome::EndedByForce(claims::end_by_force(connection, end, commit_id)?),
+        Op::Claim(order) => Outcome::Claimed(claims::claim(connection, order)?),
+        Op::GiveBack(back) => Outcome::GivenBack(claims::give_back(connection, back)?),
         Op::Blob(chunk) => {
-            blob::write(connection, chunk).await?;
+            blob::write(connection, chunk)?;
             Outcome::Written
         }
         Op::SetAgent(set) => {
-            registry::set(connection, set).await?;
+            registry::set(connection, set)?;
             Outcome::Written
         }
         Op::RemoveAgent(tenant, name) => {
-            registry::remove(connection, tenant, name).await?;
+            registry::remove(connection, tenant, name)?;
             Outcome::Written
         }
     })
@@ -204,25 +213,19 @@ pub(crate) struct Seen {
 }
 
 /// Reads a task row inside the writer's transaction.
-pub(crate) async fn see(
-    connection: &mut SqliteConnection,
-    key: &crate::wake::TaskKey,
-) -> Result<Option<Seen>, sqlx::Error> {
-    let row = sqlx::query("SELECT state, rev, ver, epoch, open, owner, agent FROM task WHERE tenant = ? AND id = ?")
+pub(crate) fn see(connection: &Connection, key: &crate::wake::TaskKey) -> Result<Option<Seen>, rusqlite::Error> {
+    query(connection, "SELECT state, rev, ver, epoch, open, owner, agent FROM task WHERE tenant = ? AND id = ?")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .fetch_optional(connection)
-        .await?;
-    row.map(|row| {
-        Ok(Seen {
-            state: row.try_get(0)?,
-            rev: row.try_get(1)?,
-            ver: row.try_get(2)?,
-            epoch: row.try_get(3)?,
-            open: row.try_get::<i64, _>(4)? != 0,
-            owner: row.try_get(5)?,
-            agent: row.try_get(6)?,
+        .optional(|row| {
+            Ok(Seen {
+                state: row.get(0)?,
+                rev: row.get(1)?,
+                ver: row.get(2)?,
+                epoch: row.get(3)?,
+                open: row.get::<_, i64>(4)? != 0,
+                owner: row.get(5)?,
+                agent: row.get(6)?,
+            })
         })
-    })
-    .transpose()
 }

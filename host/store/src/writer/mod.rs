@@ -11,19 +11,17 @@ mod log;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
 use crate::rows::{Attempt, Claim};
 use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask};
 use crate::wake::{Moved, TaskKey, Wakes};
 use backlog::Backlog;
-use log::Log;
 use bytes::Bytes;
 use kennel_protocol::{AgentId, Digest, TenantId, Timestamp};
+use log::Log;
 
 #[cfg(test)]
 pub(crate) use group::Faults;
@@ -47,6 +45,8 @@ pub(crate) enum Op {
     Blob(Box<BlobChunk>),
     SetAgent(Box<SetAgent>),
     RemoveAgent(TenantId, AgentId),
+    /// Nothing after it.
+    Close,
 }
 
 /// A claim holder's commit with its guard.
@@ -125,7 +125,7 @@ impl Op {
             Op::Cancel(order) => Some(&order.key),
             Op::EndByForce(end) => Some(&end.claim.key),
             Op::GiveBack(back) => Some(&back.claim.key),
-            Op::Claim(_) | Op::Blob(_) | Op::SetAgent(_) | Op::RemoveAgent(..) => None,
+            Op::Claim(_) | Op::Blob(_) | Op::SetAgent(_) | Op::RemoveAgent(..) | Op::Close => None,
         }
     }
 
@@ -134,7 +134,7 @@ impl Op {
             Op::Blob(chunk) => Some(&chunk.tenant),
             Op::SetAgent(set) => Some(&set.tenant),
             Op::RemoveAgent(tenant, _) => Some(tenant),
-            Op::Claim(_) => None,
+            Op::Claim(_) | Op::Close => None,
             Op::Create(_) | Op::Commit(_) | Op::Deliver(_) | Op::Cancel(_) | Op::EndByForce(_) | Op::GiveBack(_) => {
                 self.key().map(|key| &key.tenant)
             }
@@ -162,7 +162,8 @@ impl Op {
             | Op::Claim(_)
             | Op::GiveBack(_)
             | Op::SetAgent(_)
-            | Op::RemoveAgent(..) => 0,
+            | Op::RemoveAgent(..)
+            | Op::Close => 0,
         }
     }
 }
@@ -213,17 +214,15 @@ impl CommitIds {
 
 /// What the writer is made of.
 pub(crate) struct Parts {
-    pub(crate) connection: SqliteConnection,
+    pub(crate) connection: Connection,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) now: Timestamp,
-    /// Cancelled: write what is queued, then end.
-    pub(crate) closing: CancellationToken,
     #[cfg(test)]
     pub(crate) faults: Arc<Faults>,
 }
 
-/// Starts the writer on its own connection, which it gives back at its end.
-pub(crate) fn start(parts: Parts) -> (WriterHandle, JoinHandle<SqliteConnection>) {
+/// Starts the writer with its own connection, which it gives back at its end.
+pub(crate) fn start(parts: Parts) -> std::io::Result<(WriterHandle, oneshot::Receiver<Connection>)> {
     let (queue, inbound) = mpsc::channel(QUEUE_MAX);
     // 2^20 commits a millisecond cannot be made, so a later start never meets an earlier one's numbers.
     let ids = Arc::new(CommitIds(std::sync::atomic::AtomicI64::new(parts.now.millis() << 20)));
@@ -233,52 +232,66 @@ pub(crate) fn start(parts: Parts) -> (WriterHandle, JoinHandle<SqliteConnection>
         #[cfg(test)]
         faults: parts.faults,
     };
-    #[expect(clippy::disallowed_methods, reason = "the handle goes to the store, which awaits it in close")]
-    let running = tokio::spawn(writer.run(inbound, parts.closing));
-    (WriterHandle { queue, ids }, running)
+    let (give_back, given_back) = oneshot::channel();
+    run_apart(async move {
+        // A store that was dropped without being closed does not want it.
+        give_back.send(writer.run(inbound).await).ok();
+    })?;
+    Ok((WriterHandle { queue, ids }, given_back))
+}
+
+/// On a thread of its own: writing blocks.
+#[cfg(not(test))]
+fn run_apart(writing: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let thread = std::thread::Builder::new().name("kennel-write".to_owned());
+    thread.spawn(move || runtime.block_on(writing)).map(drop)
+}
+
+/// On the test's own thread, so that a test decides what is queued when the next group is taken.
+#[cfg(test)]
+fn run_apart(writing: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "a test's runtime ends with the test")]
+    drop(tokio::spawn(writing));
+    Ok(())
 }
 
 struct Writer {
-    connection: SqliteConnection,
+    connection: Connection,
     wakes: Arc<Wakes>,
     #[cfg(test)]
     faults: Arc<Faults>,
 }
 
 impl Writer {
-    async fn run(mut self, mut inbound: mpsc::Receiver<Entry>, closing: CancellationToken) -> SqliteConnection {
+    async fn run(mut self, mut inbound: mpsc::Receiver<Entry>) -> Connection {
         let mut backlog = Backlog::default();
         let mut log = Log::default();
         loop {
-            if closing.is_cancelled() {
-                // What is queued is still given out, then the channel ends.
-                inbound.close();
-            }
             if backlog.is_empty() {
-                let next = tokio::select! {
-                    next = inbound.recv() => next,
-                    () = closing.cancelled(), if !inbound.is_closed() => continue,
-                };
-                match next {
-                    Some(entry) => backlog.push(entry),
+                match inbound.recv().await {
+                    Some(entry) => receive(entry, &mut inbound, &mut backlog),
                     None => break,
                 }
             }
             while !backlog.is_full() {
                 match inbound.try_recv() {
-                    Ok(entry) => backlog.push(entry),
+                    Ok(entry) => receive(entry, &mut inbound, &mut backlog),
                     Err(_) => break,
                 }
             }
-            let group = backlog.take_group();
-            log.grown_by(&group, &mut self.connection).await;
-            self.write_group(group).await;
+            if !backlog.is_empty() {
+                let group = backlog.take_group();
+                log.grown_by(&group, &self.connection);
+                self.write_group(group);
+                tokio::task::yield_now().await;
+            }
         }
         self.connection
     }
 
-    async fn write_group(&mut self, entries: Vec<Entry>) {
-        let outcomes = group::write(self, &entries).await;
+    fn write_group(&mut self, entries: Vec<Entry>) {
+        let outcomes = group::write(self, &entries);
         for (entry, outcome) in entries.into_iter().zip(outcomes) {
             if let Ok(done) = &outcome {
                 self.poke(&entry.op, done);
@@ -306,5 +319,16 @@ impl Writer {
         if may_be_due {
             self.wakes.poke_due();
         }
+    }
+}
+
+/// Queues an entry. The one that closes the store lets nothing more in; what is queued is still written.
+fn receive(entry: Entry, inbound: &mut mpsc::Receiver<Entry>, backlog: &mut Backlog) {
+    if let Op::Close = entry.op {
+        inbound.close();
+        // Whoever closes waits for the connection, not for this.
+        entry.reply.send(Ok(Outcome::Written)).ok();
+    } else {
+        backlog.push(entry);
     }
 }

@@ -4,6 +4,15 @@
 //! the durable echo task (SQLite, `synchronous=FULL`), the bare message, and, for comparison, the echo component on bare axum and
 //! wasmtime with host functions that answer from memory. Client and server share the machine. Each row runs for `--seconds` (5).
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench prints, and a fault ends it"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -3,6 +3,7 @@
 //! The driver is called directly, on threads of the store's own. Behind an asynchronous driver every statement, and every row of an answer,
 //! is a message to another thread and back; for a task of ten small statements that cost more than the statements.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -127,7 +128,7 @@ impl Readers {
         Ok(Readers { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(running) })
     }
 
-    /// Runs a read on one of the threads. Cancel safe: a read that nobody waits for any more is still run, and forgotten.
+    /// Runs a read on one of the threads. Cancel safe: a read that nobody waits for any more is not run, or forgotten.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -136,11 +137,13 @@ impl Readers {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // The reader may have gone away.
-            tell.send(read(connection)).ok();
+            if !tell.is_closed() {
+                // Whoever asked may go away meanwhile.
+                tell.send(read(connection)).ok();
+            }
         });
         jobs.send(job).await.map_err(|_| closed())?;
-        told.await.map_err(|_| closed())?
+        told.await.map_err(|_| StoreError::Unavailable("a read did not end".to_owned()))?
     }
 
     /// Ends the threads after the reads that wait. Blocks for as long as those take.
@@ -158,9 +161,10 @@ impl Readers {
 fn work(connection: &Connection, waiting: &Mutex<mpsc::Receiver<Job>>) {
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        match job {
-            Some(job) => job(connection),
-            None => return,
+        let Some(job) = job else { return };
+        // A read that panics must not take its thread with it: the next ones would wait for ever. It has changed nothing.
+        if std::panic::catch_unwind(AssertUnwindSafe(|| job(connection))).is_err() {
+            tracing::error!("a read of the store panicked");
         }
     }
 }

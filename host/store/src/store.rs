@@ -106,8 +106,8 @@ impl Store {
         if let Err(error) = running.sweeping.await {
             tracing::error!(%error, "the sweep for lost wake-ups did not end well");
         }
-        // Everything queued before it is written first.
-        self.handle.write(Op::Close).await.ok();
+        // Everything queued before it is written first, however long that takes.
+        while let Err(StoreError::Busy { .. }) = self.handle.write(Op::Close).await {}
         let connection = running.writing.await.ok();
         let readers = Arc::clone(&self.readers);
         let closed = tokio::task::spawn_blocking(move || close_files(connection, &readers)).await;

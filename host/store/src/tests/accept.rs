@@ -2,7 +2,6 @@
 
 use kennel_protocol::types::TaskState;
 use kennel_protocol::{Epoch, Seq, Ver};
-use sqlx::Row;
 
 use super::lab::{Lab, RunRow, agent, at_once, context, digest, key, new_task, new_task_at, owner, scope};
 use crate::{HOST, Position, Start, TaskKey, claim_of};
@@ -46,10 +45,10 @@ async fn an_accept_with_a_slot_is_leased_and_one_without_waits() {
     lab.store.accept(new_task(&ready, Start::Ready)).await.unwrap();
 
     let held = RunRow { state: 1, priority: 0, due_ms: None, attempts: 1, host: Some(HOST.to_owned()) };
-    assert_eq!(lab.run(&leased).await, Some(held));
+    assert_eq!(lab.run(&leased), Some(held));
     assert_eq!(lab.view(&leased).await.row.epoch, Epoch::new(1));
     let due_ms = Some(super::lab::EPOCH_MS);
-    assert_eq!(lab.run(&ready).await, Some(RunRow { state: 0, priority: 0, due_ms, attempts: 0, host: None }));
+    assert_eq!(lab.run(&ready), Some(RunRow { state: 0, priority: 0, due_ms, attempts: 0, host: None }));
     assert_eq!(lab.view(&ready).await.row.epoch, Epoch::new(0));
 }
 
@@ -74,18 +73,17 @@ async fn accepts_of_many_tenants_are_written_whole_in_groups_of_any_size() {
         let groups = u32::try_from(size.div_ceil(256)).unwrap();
         assert_eq!(lab.transactions() - before, groups, "a group of {size}");
 
-        let mut raw = lab.raw().await;
-        let rows = sqlx::query(
-            "SELECT task.tenant, task.id, task.epoch, run.state, event.seq, inbox.n FROM task \
-             JOIN run ON run.tenant = task.tenant AND run.task = task.id \
-             JOIN event ON event.tenant = task.tenant AND event.task = task.id \
-             JOIN inbox ON inbox.tenant = task.tenant AND inbox.task = task.id ORDER BY task.id",
-        )
-        .fetch_all(&mut raw)
-        .await
-        .unwrap();
-        let found: Vec<(String, String, i64, i64)> =
-            rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
+        let raw = lab.raw();
+        let mut rows = raw
+            .prepare(
+                "SELECT task.tenant, task.id, task.epoch, run.state, event.seq, inbox.n FROM task \
+                 JOIN run ON run.tenant = task.tenant AND run.task = task.id \
+                 JOIN event ON event.tenant = task.tenant AND event.task = task.id \
+                 JOIN inbox ON inbox.tenant = task.tenant AND inbox.task = task.id ORDER BY task.id",
+            )
+            .unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+        let found: Vec<(String, String, i64, i64)> = rows.map(Result::unwrap).collect();
         let expected: Vec<(String, String, i64, i64)> = keys
             .iter()
             .enumerate()

@@ -54,8 +54,8 @@ async fn large_parts_of_an_event_leave_its_row_and_come_back_whole() {
     let mut holder = working(&lab).await;
     let digests = publish(&lab, &mut holder, parts()).await;
     assert_eq!(digests.len(), 3, "what is on the bound stays");
-    assert_eq!(lab.number("SELECT count(*) FROM blob").await, 5, "700,000 bytes are three chunks");
-    let inline = lab.number("SELECT length(body) FROM event WHERE seq = 3").await;
+    assert_eq!(lab.number("SELECT count(*) FROM blob"), 5, "700,000 bytes are three chunks");
+    let inline = lab.number("SELECT length(body) FROM event WHERE seq = 3");
     assert!((65_536..67_000).contains(&inline), "{inline}");
 
     let event = lab.events(holder.key()).await.pop().unwrap();
@@ -121,7 +121,7 @@ async fn small_parts_stay_and_are_passed_on_as_they_are() {
     let mut holder = working(&lab).await;
     let small = vec![part(Content::Text("x".to_owned())), part(Content::Raw(Bytes::from_static(b"y")))];
     assert_eq!(publish(&lab, &mut holder, small).await, []);
-    assert_eq!(lab.number("SELECT count(*) FROM blob").await, 0);
+    assert_eq!(lab.number("SELECT count(*) FROM blob"), 0);
     assert!(!lab.view(holder.key()).await.blobs);
 }
 
@@ -134,12 +134,12 @@ async fn a_content_is_stored_once_a_tenant_and_its_use_once_a_task() {
         publish(&lab, &mut one, same()).await;
     }
     publish(&lab, &mut two, same()).await;
-    assert_eq!(lab.number("SELECT count(*) FROM blob").await, 2, "two chunks of one content");
-    assert_eq!(lab.number("SELECT count(*) FROM blob_use").await, 2, "two tasks use it");
+    assert_eq!(lab.number("SELECT count(*) FROM blob"), 2, "two chunks of one content");
+    assert_eq!(lab.number("SELECT count(*) FROM blob_use"), 2, "two tasks use it");
     let mut other = lab.held("other").await;
     other.show(&lab.store, Working, None).await;
     publish(&lab, &mut other, same()).await;
-    assert_eq!(lab.number("SELECT count(*) FROM blob").await, 4, "tenants share nothing");
+    assert_eq!(lab.number("SELECT count(*) FROM blob"), 4, "tenants share nothing");
 }
 
 #[tokio::test]
@@ -152,8 +152,8 @@ async fn the_same_content_put_many_times_at_once_is_whole() {
     let digests: Vec<Digest> = puts.into_iter().map(Result::unwrap).collect();
     assert!(digests.iter().all(|digest| *digest == digests[0]));
     assert_eq!(lab.store.component(&t, &digests[0]).await.unwrap(), Some(component));
-    assert_eq!(lab.number("SELECT count(*) FROM blob").await, 4);
-    assert_eq!(lab.number("SELECT count(*) FROM blob_use").await, 1);
+    assert_eq!(lab.number("SELECT count(*) FROM blob"), 4);
+    assert_eq!(lab.number("SELECT count(*) FROM blob_use"), 1);
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_damaged_or_missing_chunk_is_corrupt_by_name() {
         let lab = Lab::new().await;
         let mut holder = working(&lab).await;
         let digests = publish(&lab, &mut holder, vec![part(Content::Raw(Bytes::from(big('r', 700_000))))]).await;
-        assert!(lab.change(damage).await > 0);
+        assert!(lab.change(damage) > 0);
         let read = lab.store.events_after(holder.key(), Seq::new(2), 10).await;
         let Err(StoreError::Corrupt(reason)) = read else { panic!("{damage}: {read:?}") };
         assert!(reason.contains(&digests[0].to_string()), "{damage}: {reason}");

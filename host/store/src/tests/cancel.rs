@@ -15,10 +15,10 @@ async fn a_task_that_nobody_has_begun_ends_at_once() {
     assert_eq!((view.row.state, view.rev, view.row.epoch), (Canceled, Seq::new(2), Epoch::new(1)));
     assert_eq!((view.fold.status.state, view.row.open), (Canceled, false));
     assert_eq!(lab.events(&key).await[1].stop, Some(Canceled));
-    assert_eq!(lab.run(&key).await, None);
+    assert_eq!(lab.run(&key), None);
     assert!(lab.claimed().await.is_none());
     // The request itself leaves no row that somebody would have to take.
-    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1").await, 0);
+    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1"), 0);
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_task_at_work_is_asked_once_however_often() {
     for asked in at_once((0..5).map(|_| lab.store.cancel(order("again")))).await {
         assert_eq!(asked.unwrap(), Canceling::Asked);
     }
-    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1").await, 1);
+    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1"), 1);
     let waiting = lab.store.waiting(holder.key()).await.unwrap().unwrap();
     assert_eq!(waiting.cancel, Some((1, "first".into())));
     assert!(waiting.messages.is_empty());
@@ -61,7 +61,7 @@ async fn a_task_that_took_the_request_still_knows_of_it_and_is_not_asked_twice()
     commit.taken = vec![1];
     assert!(matches!(lab.store.commit(&holder.claim, commit).await.unwrap(), Committed::Applied(_)));
     assert_eq!(lab.store.cancel(cancel_order(holder.key())).await.unwrap(), Canceling::Asked);
-    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1").await, 1);
+    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1"), 1);
     assert!(lab.store.waiting(holder.key()).await.unwrap().unwrap().cancel.is_some());
 }
 
@@ -74,9 +74,9 @@ async fn a_parked_task_is_woken_to_be_asked() {
     assert_eq!(lab.store.cancel(cancel_order(holder.key())).await.unwrap(), Canceling::Asked);
     let due_ms = Some(super::lab::EPOCH_MS);
     let ready = RunRow { state: 0, priority: -1, due_ms, attempts: 0, host: None };
-    assert_eq!(lab.run(holder.key()).await, Some(ready));
+    assert_eq!(lab.run(holder.key()), Some(ready));
     assert_eq!(lab.store.cancel(cancel_order(holder.key())).await.unwrap(), Canceling::Asked);
-    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1").await, 1);
+    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1"), 1);
 }
 
 #[tokio::test]
@@ -84,9 +84,9 @@ async fn a_task_that_is_over_cannot_be_canceled() {
     let lab = Lab::new().await;
     let mut holder = lab.held("t").await;
     holder.show(&lab.store, Completed, None).await;
-    let before = lab.everything().await;
+    let before = lab.everything();
     assert_eq!(lab.store.cancel(cancel_order(holder.key())).await.unwrap(), Canceling::Terminal(Completed));
-    assert_eq!(lab.everything().await, before);
+    assert_eq!(lab.everything(), before);
 }
 
 #[tokio::test]
@@ -98,11 +98,11 @@ async fn a_cancel_by_another_owner_agent_or_tenant_finds_nothing() {
     foreign[0].owner = "mallory".parse().unwrap();
     foreign[1].agent = "other".parse().unwrap();
     foreign[2].key.tenant = "other".parse().unwrap();
-    let before = lab.everything().await;
+    let before = lab.everything();
     for order in foreign {
         assert_eq!(lab.store.cancel(order).await.unwrap(), Canceling::NotFound);
     }
-    assert_eq!(lab.everything().await, before);
+    assert_eq!(lab.everything(), before);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn the_end_by_force_ends_the_task_and_fences_its_holder() {
 
     let view = lab.view(holder.key()).await;
     assert_eq!((view.row.state, view.row.at, view.row.epoch), (Canceled, after.at, Epoch::new(2)));
-    assert_eq!(lab.run(holder.key()).await, None);
+    assert_eq!(lab.run(holder.key()), None);
     // Whoever ended it cannot end it again, and the holder writes nothing more, wherever it believes the log to be.
     assert_eq!(lab.store.end_by_force(&holder.claim, event).await.unwrap(), Committed::Fenced);
     for late in [&holder, &after] {
@@ -132,10 +132,10 @@ async fn a_completion_that_is_on_disk_wins_over_the_end_by_force() {
     let lab = Lab::new().await;
     let mut holder = lab.held("t").await;
     holder.show(&lab.store, Completed, None).await;
-    let before = lab.everything().await;
+    let before = lab.everything();
     let event = json(&status(holder.key(), Canceled, None));
     assert_eq!(lab.store.end_by_force(&holder.claim, event).await.unwrap(), Committed::Fenced);
-    assert_eq!(lab.everything().await, before);
+    assert_eq!(lab.everything(), before);
 }
 
 #[tokio::test]
@@ -161,6 +161,6 @@ async fn of_a_completion_and_an_end_by_force_sent_at_once_exactly_one_is_written
         let view = lab.view(holder.key()).await;
         let expected = if matches!(forced, Committed::Applied(_)) { Canceled } else { Completed };
         assert_eq!((view.row.state, view.fold.status.state, view.rev), (expected, expected, Seq::new(3)));
-        assert_eq!(lab.run(holder.key()).await, None);
+        assert_eq!(lab.run(holder.key()), None);
     }
 }

@@ -44,9 +44,8 @@ async fn claims_go_by_priority_then_by_due_time_and_leave_what_is_not_due() {
     for (priority, due_ms) in [(0, 30), (0, 10), (-1, 20), (0, 20), (-1, 5), (-1, 90), (0, 90)] {
         let key = lab.queued("t").await;
         let due_ms = super::lab::EPOCH_MS + due_ms;
-        let changed = lab
-            .change(&format!("UPDATE run SET priority = {priority}, due_ms = {due_ms} WHERE task = '{}'", key.task))
-            .await;
+        let changed =
+            lab.change(&format!("UPDATE run SET priority = {priority}, due_ms = {due_ms} WHERE task = '{}'", key.task));
         assert_eq!(changed, 1);
         keys.push(key);
     }
@@ -63,7 +62,7 @@ async fn runs_that_are_leased_held_or_dead_are_never_claimed() {
     let lab = Lab::new().await;
     for state in [1, 3, 4] {
         let key = lab.queued("t").await;
-        lab.change(&format!("UPDATE run SET state = {state} WHERE task = '{}'", key.task)).await;
+        lab.change(&format!("UPDATE run SET state = {state} WHERE task = '{}'", key.task));
     }
     assert!(!lab.store.has_due().await.unwrap());
     assert!(lab.store.claim(10).await.unwrap().is_empty());
@@ -80,7 +79,7 @@ async fn a_lease_given_back_is_claimed_under_a_new_epoch_after_the_pause() {
     lab.clock.advance_ms(5_000);
     let run = lab.claimed().await.unwrap();
     assert_eq!((run.claim.epoch(), run.attempts), (Epoch::new(2), 2));
-    assert_eq!(lab.number("SELECT last_error = 'could not load' FROM run").await, 1);
+    assert_eq!(lab.number("SELECT last_error = 'could not load' FROM run"), 1);
 }
 
 #[tokio::test]
@@ -103,12 +102,12 @@ async fn a_lease_that_was_released_or_finished_is_not_given_back_again() {
     parked.show(&lab.store, Working, None).await;
     parked.release(&lab.store, None).await.unwrap();
     lab.store.give_back(&parked.claim, Attempt::Counts, "", Duration::ZERO).await.unwrap();
-    assert_eq!(lab.run(parked.key()).await.unwrap().state, 2);
+    assert_eq!(lab.run(parked.key()).unwrap().state, 2);
 
     let mut ended = lab.held("t").await;
     ended.show(&lab.store, Completed, None).await;
     lab.store.give_back(&ended.claim, Attempt::Counts, "", Duration::ZERO).await.unwrap();
-    assert_eq!(lab.run(ended.key()).await, None);
+    assert_eq!(lab.run(ended.key()), None);
 }
 
 #[tokio::test]
@@ -132,7 +131,7 @@ async fn orphans_are_given_back_and_held_leases_are_not() {
         given_back += lab.store.give_back_orphans(&holds).await.unwrap();
     }
     assert_eq!(given_back, 1);
-    assert_eq!(lab.run(held.key()).await.unwrap().state, 1);
+    assert_eq!(lab.run(held.key()).unwrap().state, 1);
     let run = lab.claimed().await.unwrap();
     assert_eq!((run.claim.key(), run.claim.epoch(), run.attempts), (orphan.key(), Epoch::new(2), 1));
 }
@@ -146,7 +145,7 @@ async fn a_lease_taken_while_the_holds_were_listed_is_no_orphan() {
     assert_eq!(lab.store.give_back_orphans(&listed_before).await.unwrap(), 0);
     let listed_after = HashSet::from([new.key().clone()]);
     assert_eq!(lab.store.give_back_orphans(&listed_after).await.unwrap(), 0);
-    assert_eq!(lab.run(new.key()).await.unwrap().state, 1);
+    assert_eq!(lab.run(new.key()).unwrap().state, 1);
 }
 
 #[tokio::test]
@@ -158,7 +157,7 @@ async fn a_task_leased_again_between_two_looks_is_no_orphan() {
     let again = lab.claimed().await.unwrap();
     // Unheld at both looks, but under two leases: the second may be a moment old.
     assert_eq!(lab.store.give_back_orphans(&HashSet::new()).await.unwrap(), 0);
-    assert_eq!(lab.run(again.claim.key()).await.unwrap().state, 1);
+    assert_eq!(lab.run(again.claim.key()).unwrap().state, 1);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn of_two_answers_that_race_exactly_one_closes_the_prompt() {
     let again = Delivery { route: Route::Repeat, ..answers_again(&holder) };
     assert_eq!(lab.store.deliver(again).await.unwrap(), Delivered::NotWaiting(Working));
     assert_eq!(lab.view(holder.key()).await.row.at.rev, at_seq);
-    assert_eq!(lab.number("SELECT count(*) FROM inbox").await, 2);
+    assert_eq!(lab.number("SELECT count(*) FROM inbox"), 2);
 }
 
 fn answers_again(holder: &Holder) -> Delivery {
@@ -75,7 +75,7 @@ async fn an_answer_to_a_prompt_that_was_replaced_is_sent_back_to_look_again() {
     assert_eq!(lab.store.deliver(stale).await.unwrap(), Delivered::Moved);
     // As is one that saw a working task: this one asks.
     assert_eq!(lab.store.deliver(queued(&holder, "m1", "yes")).await.unwrap(), Delivered::Moved);
-    assert_eq!(lab.number("SELECT count(*) FROM inbox").await, 1);
+    assert_eq!(lab.number("SELECT count(*) FROM inbox"), 1);
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn the_same_message_twice_is_one() {
     assert_eq!(both, [Delivered::Accepted { n: 1, at_seq }, Delivered::Repeated { n: 1, at_seq }]);
     let again = Delivery { route: Route::Repeat, ..queued(&holder, "m1", "yes") };
     assert_eq!(lab.store.deliver(again).await.unwrap(), Delivered::Repeated { n: 1, at_seq });
-    assert_eq!(lab.number("SELECT count(*) FROM inbox").await, 2);
+    assert_eq!(lab.number("SELECT count(*) FROM inbox"), 2);
 }
 
 #[tokio::test]
@@ -168,12 +168,12 @@ async fn a_task_that_is_over_takes_no_message() {
     let lab = Lab::new().await;
     let mut holder = lab.held("t").await;
     holder.show(&lab.store, Completed, None).await;
-    let before = lab.everything().await;
+    let before = lab.everything();
     for route in [answer(holder.key(), holder.at.rev, Working), Route::Queue, Route::Repeat] {
         let late = Delivery { route, ..queued(&holder, "m1", "hi") };
         assert_eq!(lab.store.deliver(late).await.unwrap(), Delivered::Terminal(Completed));
     }
-    assert_eq!(lab.everything().await, before);
+    assert_eq!(lab.everything(), before);
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn a_message_sent_with_the_completion_is_either_before_it_or_refused() {
             tokio::join!(biased; completion, message).1
         };
         // Accepts go first in any case; what matters is that the message is on one side of the end.
-        let stored = lab.number("SELECT count(*) FROM inbox").await == 2;
+        let stored = lab.number("SELECT count(*) FROM inbox") == 2;
         match delivered.unwrap() {
             Delivered::Accepted { at_seq, .. } => assert!(stored && at_seq == Seq::FIRST),
             other => assert!(!stored && other == Delivered::Terminal(Completed)),
@@ -207,11 +207,11 @@ async fn a_message_by_another_owner_agent_or_tenant_finds_nothing() {
     foreign[0].owner = "mallory".parse().unwrap();
     foreign[1].agent = "other".parse().unwrap();
     foreign[2].key.tenant = "other".parse().unwrap();
-    let before = lab.everything().await;
+    let before = lab.everything();
     for delivery in foreign {
         assert_eq!(lab.store.deliver(delivery).await.unwrap(), Delivered::NotFound);
     }
-    assert_eq!(lab.everything().await, before);
+    assert_eq!(lab.everything(), before);
 }
 
 #[tokio::test]
@@ -247,8 +247,8 @@ async fn a_blob_named_by_the_event_of_an_answer_is_counted_and_read_back() {
     }
     let misfit = Delivery { route, ..queued(&holder, "m1", "what?") };
     lab.store.deliver(misfit).await.unwrap();
-    assert_eq!(lab.number("SELECT blobs FROM event WHERE seq = 4").await, 1);
-    assert_eq!(lab.number("SELECT count(*) FROM blob_use").await, 1);
+    assert_eq!(lab.number("SELECT blobs FROM event WHERE seq = 4"), 1);
+    assert_eq!(lab.number("SELECT count(*) FROM blob_use"), 1);
 }
 
 #[tokio::test]

@@ -70,19 +70,19 @@ async fn what_shows_in_no_task_row_may_be_sent_again_when_the_answer_was_lost() 
     lab.lose_commit_answer();
     assert!(lab.store.cancel(cancel_order(holder.key())).await.is_err());
     assert_eq!(lab.store.cancel(cancel_order(holder.key())).await.unwrap(), Canceling::Asked);
-    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1").await, 1);
+    assert_eq!(lab.number("SELECT count(*) FROM inbox WHERE kind = 1"), 1);
 }
 
 #[tokio::test]
 async fn a_commit_that_failed_wrote_nothing_and_can_be_sent_again() {
     let lab = Lab::new().await;
     let mut holder = lab.held("t").await;
-    let before = lab.everything().await;
+    let before = lab.everything();
     lab.fail_commit();
     let event = status(holder.key(), Completed, None);
     let failed = lab.store.commit(&holder.claim, holder.commit(&[event], RunChange::Finish)).await;
     assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
-    assert_eq!(lab.everything().await, before);
+    assert_eq!(lab.everything(), before);
     holder.show(&lab.store, Completed, None).await;
     assert_eq!(lab.events(holder.key()).await.len(), 2);
 }
@@ -93,7 +93,7 @@ async fn an_accept_that_failed_made_no_task_and_can_be_sent_again() {
     let new = new_task(&key("t"), Start::Leased);
     lab.fail_commit();
     assert!(lab.store.accept(new.clone()).await.is_err());
-    assert_eq!(lab.everything().await, "");
+    assert_eq!(lab.everything(), "");
     lab.store.accept(new.clone()).await.unwrap();
     assert_eq!(lab.view(&new.key).await.rev, Seq::FIRST);
 }
@@ -150,7 +150,7 @@ impl Mixed {
     }
 
     /// That every entry is there exactly once.
-    async fn check(&self, lab: &Lab) {
+    fn check(&self, lab: &Lab) {
         for (sql, expected) in [
             ("SELECT count(*) FROM task", 256),
             ("SELECT count(*) FROM task WHERE state = 3", 64),
@@ -159,7 +159,7 @@ impl Mixed {
             ("SELECT count(*) FROM inbox", 256 + 64),
             ("SELECT count(*) FROM run", 128),
         ] {
-            assert_eq!(lab.number(sql).await, expected, "{sql}");
+            assert_eq!(lab.number(sql), expected, "{sql}");
         }
     }
 }
@@ -172,20 +172,20 @@ async fn a_full_group_of_every_kind_whose_answer_was_lost_is_applied_once() {
     lab.lose_commit_answer();
     assert_eq!(mixed.send(&lab).await, 256);
     assert_eq!(lab.transactions() - before, 1, "it was one group");
-    mixed.check(&lab).await;
+    mixed.check(&lab);
 }
 
 #[tokio::test]
 async fn a_full_group_of_every_kind_that_failed_wrote_nothing_and_can_be_sent_again() {
     let lab = Lab::new().await;
     let mixed = Mixed::new(&lab).await;
-    let (before, rows) = (lab.transactions(), lab.everything().await);
+    let (before, rows) = (lab.transactions(), lab.everything());
     lab.fail_commit();
     assert_eq!(mixed.send(&lab).await, 0);
     assert_eq!(lab.transactions() - before, 1, "it was one group");
-    assert_eq!(lab.everything().await, rows);
+    assert_eq!(lab.everything(), rows);
     assert_eq!(mixed.send(&lab).await, 256);
-    mixed.check(&lab).await;
+    mixed.check(&lab);
 }
 
 #[tokio::test]
@@ -201,8 +201,8 @@ async fn a_faulty_entry_in_a_full_group_costs_at_most_twenty_transactions_more_a
         for (index, accepted) in accepted.iter().enumerate() {
             assert_eq!(accepted.is_err(), index == place, "{index}: {accepted:?}");
         }
-        assert_eq!(lab.number("SELECT count(*) FROM task").await, 256);
-        assert_eq!(lab.number("SELECT count(*) FROM event").await, 256);
+        assert_eq!(lab.number("SELECT count(*) FROM task"), 256);
+        assert_eq!(lab.number("SELECT count(*) FROM event"), 256);
         // The task that was there is as it was.
         assert_eq!(lab.view(&keys.remove(place)).await.row.epoch, Epoch::new(1));
     }
@@ -212,7 +212,7 @@ async fn a_faulty_entry_in_a_full_group_costs_at_most_twenty_transactions_more_a
 async fn a_row_that_does_not_read_costs_only_the_entry_that_asks_for_it() {
     let lab = Lab::new().await;
     let damaged = lab.queued("t").await;
-    assert_eq!(lab.change("UPDATE task SET state = 77").await, 1);
+    assert_eq!(lab.change("UPDATE task SET state = 77"), 1);
     let others: Vec<TaskKey> = (0..9).map(|_| key("t")).collect();
     let cancel = lab.store.cancel(cancel_order(&damaged));
     let accepts = at_once(others.iter().map(|key| lab.store.accept(new_task(key, Start::Ready))));

@@ -11,9 +11,8 @@ use kennel_protocol::types::{
     TaskStatusUpdateEvent,
 };
 use kennel_protocol::{AgentId, ContextId, Digest, PrincipalId, Seq, TaskId, TenantId, Timestamp, Ver};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest as _, Sha256};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
 use crate::{
@@ -66,36 +65,33 @@ impl Lab {
     }
 
     /// A connection behind the store's back: looks at rows, and damages them.
-    pub(super) async fn raw(&self) -> SqliteConnection {
-        raw(&self.database()).await
+    pub(super) fn raw(&self) -> Connection {
+        Connection::open(self.database()).unwrap()
     }
 
     /// A single number out of the database.
-    pub(super) async fn number(&self, sql: &str) -> i64 {
-        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.raw().await).await.unwrap();
-        row.try_get(0).unwrap()
+    pub(super) fn number(&self, sql: &str) -> i64 {
+        self.raw().query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
     /// Changes rows behind the store's back; returns how many.
-    pub(super) async fn change(&self, sql: &str) -> u64 {
-        change(&self.database(), sql).await
+    pub(super) fn change(&self, sql: &str) -> usize {
+        change(&self.database(), sql)
     }
 
-    /// The run row of a task: state, priority, due, attempts.
-    pub(super) async fn run(&self, key: &TaskKey) -> Option<RunRow> {
-        let row = sqlx::query("SELECT state, priority, due_ms, attempts, host FROM run WHERE tenant = ? AND task = ?")
-            .bind(key.tenant.as_str())
-            .bind(key.task.as_str())
-            .fetch_optional(&mut self.raw().await)
-            .await
-            .unwrap()?;
-        Some(RunRow {
-            state: row.get(0),
-            priority: row.get(1),
-            due_ms: row.get(2),
-            attempts: row.get(3),
-            host: row.get(4),
-        })
+    /// The run row of a task.
+    pub(super) fn run(&self, key: &TaskKey) -> Option<RunRow> {
+        let sql = "SELECT state, priority, due_ms, attempts, host FROM run WHERE tenant = ? AND task = ?";
+        let row = self.raw().query_row(sql, params![key.tenant.as_str(), key.task.as_str()], |row| {
+            Ok(RunRow {
+                state: row.get(0)?,
+                priority: row.get(1)?,
+                due_ms: row.get(2)?,
+                attempts: row.get(3)?,
+                host: row.get(4)?,
+            })
+        });
+        row.optional().unwrap()
     }
 
     /// Transactions that the writer has begun.
@@ -131,38 +127,25 @@ impl Lab {
     }
 
     /// Everything of the database that a refused write may not have changed, as text.
-    pub(super) async fn everything(&self) -> String {
-        let mut raw = self.raw().await;
+    pub(super) fn everything(&self) -> String {
+        let raw = self.raw();
         let mut all = String::new();
         for table in ["task", "body", "event", "run", "inbox", "blob", "blob_use"] {
-            let columns: String = sqlx::query(AssertSqlSafe(format!(
-                "SELECT group_concat('quote(' || name || ')', ' || '','' || ') FROM pragma_table_info('{table}')"
-            )))
-            .fetch_one(&mut raw)
-            .await
-            .unwrap()
-            .get(0);
-            let rows =
-                sqlx::query(AssertSqlSafe(format!("SELECT {columns} FROM {table}"))).fetch_all(&mut raw).await.unwrap();
-            for row in rows {
-                all.push_str(&format!("{table}: {}\n", row.get::<String, _>(0)));
+            let mut rows = raw.prepare(&format!("SELECT * FROM {table}")).unwrap();
+            let columns = rows.column_count();
+            let mut rows = rows.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let values: Vec<rusqlite::types::Value> = (0..columns).map(|column| row.get(column).unwrap()).collect();
+                all.push_str(&format!("{table}: {values:?}\n"));
             }
         }
         all
     }
 }
 
-/// A connection of nobody's to a database.
-pub(super) async fn raw(database: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(database).connect().await.unwrap()
-}
-
-pub(super) async fn change(database: &Path, sql: &str) -> u64 {
-    let mut raw = raw(database).await;
-    let done = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut raw).await.unwrap();
-    // Waited for, because the last one to close moves the log into the file.
-    raw.close().await.unwrap();
-    done.rows_affected()
+/// Changes a database that nobody has open.
+pub(super) fn change(database: &Path, sql: &str) -> usize {
+    Connection::open(database).unwrap().execute(sql, []).unwrap()
 }
 
 /// A row of `run`.

@@ -11,7 +11,6 @@ mod disk;
 mod fault;
 mod group;
 mod guard;
-mod lane;
 mod list;
 mod open;
 mod park;

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use kennel_protocol::types::TaskState::{Completed, InputRequired, Working};
 use kennel_protocol::{Epoch, Timestamp};
-use sqlx::Row;
 
 use super::lab::{EPOCH_MS, Lab, answer, change, client_message, delivery, key, scope};
 use crate::{Clock, Delivered, OpenError, Pokes, RunChange, Store, StoreOptions, open};
@@ -40,7 +39,7 @@ async fn a_second_host_is_kept_out_of_the_folder_until_the_first_has_closed() {
 async fn a_newer_schema_is_refused_with_both_numbers_and_left_as_it_is() {
     let folder = Lab::new().await.closed().await;
     let database = folder.path().join("kennel.db");
-    change(&database, "PRAGMA user_version = 7").await;
+    change(&database, "PRAGMA user_version = 7");
     let before = std::fs::read(&database).unwrap();
     let error = refused(folder.path()).await;
     assert!(matches!(error, OpenError::Newer { found: 7, known: 1, .. }), "{error}");
@@ -129,9 +128,9 @@ async fn runs_of_the_former_incarnation_are_ready_again_and_their_claims_fenced(
     ended.show(&lab.store, Completed, None).await;
 
     let lab = lab.reopened().await;
-    let run = lab.run(holder.key()).await.unwrap();
+    let run = lab.run(holder.key()).unwrap();
     assert_eq!((run.state, run.due_ms, run.host, run.attempts), (0, Some(EPOCH_MS + 1), None, 1));
-    assert_eq!(lab.run(parked.key()).await.unwrap().state, 2);
+    assert_eq!(lab.run(parked.key()).unwrap().state, 2);
     let again = lab.claimed().await.unwrap();
     assert_eq!((again.claim.key(), again.claim.epoch(), again.attempts), (holder.key(), Epoch::new(2), 2));
     assert_eq!(again.at, holder.at, "it goes on where the log stands");
@@ -196,11 +195,10 @@ fn sqlite_is_built_with_fdatasync() {
 #[tokio::test]
 async fn the_schema_is_the_one_that_was_agreed_on() {
     let lab = Lab::new().await;
-    let rows = sqlx::query("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
-        .fetch_all(&mut lab.raw().await)
-        .await
-        .unwrap();
-    let found: Vec<String> = rows.iter().map(|row| row.get::<String, _>(0) + ";\n").collect();
+    let raw = lab.raw();
+    let mut rows = raw.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name").unwrap();
+    let rows = rows.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let found: Vec<String> = rows.map(|sql| sql.unwrap() + ";\n").collect();
     let found = found.join("\n");
     let agreed = include_str!("schema.sql");
     assert!(found == agreed, "the schema differs from tests/schema.sql; if that is meant, write this there:\n{found}");

@@ -24,7 +24,7 @@ async fn a_release_with_nothing_to_do_parks_and_nobody_claims_it() {
     let lab = Lab::new().await;
     let mut holder = working(&lab).await;
     assert!(matches!(holder.release(&lab.store, None).await.unwrap(), Committed::Applied(_)));
-    let run = lab.run(holder.key()).await.unwrap();
+    let run = lab.run(holder.key()).unwrap();
     assert_eq!((run.state, run.due_ms, run.host, run.attempts), (2, None, None, 0));
     lab.clock.advance_ms(86_400_000);
     assert!(!lab.store.has_due().await.unwrap());
@@ -37,7 +37,7 @@ async fn a_message_before_the_release_makes_it_ready() {
     let mut holder = working(&lab).await;
     says(&lab, &holder, "m1").await.unwrap();
     holder.release(&lab.store, None).await.unwrap();
-    assert_eq!(lab.run(holder.key()).await.unwrap().state, 0);
+    assert_eq!(lab.run(holder.key()).unwrap().state, 0);
     assert_eq!(lab.claimed().await.unwrap().claim.key(), holder.key());
 }
 
@@ -46,9 +46,9 @@ async fn a_message_after_the_release_makes_it_ready() {
     let lab = Lab::new().await;
     let mut holder = working(&lab).await;
     holder.release(&lab.store, Some(at(60_000))).await.unwrap();
-    assert_eq!(lab.run(holder.key()).await.unwrap().state, 2);
+    assert_eq!(lab.run(holder.key()).unwrap().state, 2);
     says(&lab, &holder, "m1").await.unwrap();
-    let run = lab.run(holder.key()).await.unwrap();
+    let run = lab.run(holder.key()).unwrap();
     assert_eq!((run.state, run.due_ms), (0, Some(EPOCH_MS)), "due now, not when the timer ends");
     assert_eq!(lab.claimed().await.unwrap().claim.key(), holder.key());
 }
@@ -63,8 +63,8 @@ async fn a_message_that_the_agent_took_does_not_keep_it_awake() {
     let committed = lab.store.commit(&holder.claim, commit).await.unwrap();
     holder = holder.after(&[]);
     assert_eq!(committed, Committed::Applied(holder.at));
-    assert_eq!(lab.run(holder.key()).await.unwrap().state, 2);
-    assert_eq!(lab.number("SELECT taken_seq FROM inbox WHERE n = 1").await, 2);
+    assert_eq!(lab.run(holder.key()).unwrap().state, 2);
+    assert_eq!(lab.number("SELECT taken_seq FROM inbox WHERE n = 1"), 2);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn an_answer_to_a_parked_prompt_makes_it_ready() {
     let message = client_message(holder.key(), "m1", "yes");
     let delivered = lab.store.deliver(delivery(holder.key(), &message, answer(holder.key(), holder.at.rev, Working)));
     assert!(matches!(delivered.await.unwrap(), Delivered::Accepted { .. }));
-    assert_eq!(lab.run(holder.key()).await.unwrap().state, 0);
+    assert_eq!(lab.run(holder.key()).unwrap().state, 0);
 }
 
 #[tokio::test]
@@ -91,8 +91,8 @@ async fn an_answer_that_does_not_fit_leaves_a_parked_prompt_parked() {
         lab.store.deliver(delivery(holder.key(), &message, route)).await.unwrap(),
         Delivered::Accepted { .. }
     ));
-    assert_eq!(lab.run(holder.key()).await.unwrap().state, 2);
-    assert_eq!(lab.number(LOST).await, 0);
+    assert_eq!(lab.run(holder.key()).unwrap().state, 2);
+    assert_eq!(lab.number(LOST), 0);
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_cancel_before_or_after_the_release_makes_it_ready_and_first_in_line()
             holder.release(&lab.store, None).await.unwrap();
             assert_eq!(lab.store.cancel(cancel_order(holder.key())).await.unwrap(), Canceling::Asked);
         }
-        let run = lab.run(holder.key()).await.unwrap();
+        let run = lab.run(holder.key()).unwrap();
         assert_eq!((run.state, run.priority), (0, -1), "cancel first: {cancel_first}");
         assert_eq!(lab.claimed().await.unwrap().claim.key(), holder.key(), "cancel first: {cancel_first}");
     }
@@ -120,7 +120,7 @@ async fn a_timer_that_is_over_makes_the_release_ready_and_one_to_come_is_waited_
         let lab = Lab::new().await;
         let mut holder = working(&lab).await;
         holder.release(&lab.store, Some(at(due_ms))).await.unwrap();
-        let run = lab.run(holder.key()).await.unwrap();
+        let run = lab.run(holder.key()).unwrap();
         assert_eq!(run.state, if ready { 0 } else { 2 }, "{due_ms}");
         assert_eq!(lab.store.has_due().await.unwrap(), ready, "{due_ms}");
         if !ready {
@@ -177,7 +177,7 @@ async fn in_every_order_of_park_message_cancel_and_timer_the_run_is_claimed_in_t
         let holder = working(&lab).await;
         for step in &order {
             take(&lab, &holder, *step).await;
-            assert_eq!(lab.number(LOST).await, 0, "{order:?} after {step:?}");
+            assert_eq!(lab.number(LOST), 0, "{order:?} after {step:?}");
         }
         // A cancel that found the run ready has ended the task; in all other orders the run waits to be claimed.
         let ended = lab.view(holder.key()).await.row.state.is_terminal();
@@ -191,7 +191,7 @@ async fn in_every_order_sent_at_once_the_run_is_claimed_in_the_end() {
         let lab = Lab::new().await;
         let holder = working(&lab).await;
         at_once(order.iter().map(|step| take(&lab, &holder, *step))).await;
-        assert_eq!(lab.number(LOST).await, 0, "{order:?}");
+        assert_eq!(lab.number(LOST), 0, "{order:?}");
         let ended = lab.view(holder.key()).await.row.state.is_terminal();
         assert_eq!(lab.claimed().await.is_some(), !ended, "{order:?}");
     }
@@ -217,6 +217,6 @@ async fn parks_of_many_tasks_in_one_group_are_each_decided_by_their_own_inbox() 
     at_once(released).await;
     assert_eq!(lab.transactions() - before, 1);
     for (index, holder) in holders.iter().enumerate() {
-        assert_eq!(lab.run(holder.key()).await.unwrap().state, if index % 3 == 0 { 0 } else { 2 }, "{index}");
+        assert_eq!(lab.run(holder.key()).unwrap().state, if index % 3 == 0 { 0 } else { 2 }, "{index}");
     }
 }

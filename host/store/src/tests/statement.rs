@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use kennel_protocol::types::TaskState;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Executor, Row, SqlSafeStr};
+use rusqlite::Connection;
 
 use super::lab::{Lab, at, key, scope};
 use crate::sql::SetStatement;
@@ -64,17 +63,18 @@ fn literal(text: &str) -> Option<String> {
     Some(literal.split("\\\n").map(str::trim_start).collect())
 }
 
-async fn plan(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
-    let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(connection).await.unwrap();
-    rows.iter().map(|row| row.get("detail")).collect()
+fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let rows = explained.raw_query();
+    rows.mapped(|row| row.get("detail")).map(Result::unwrap).collect()
 }
 
 #[tokio::test]
 async fn every_statement_prepares() {
     let lab = Lab::new().await;
-    let mut raw = lab.raw().await;
+    let raw = lab.raw();
     for sql in statements() {
-        let prepared = raw.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await;
+        let prepared = raw.prepare(&sql);
         assert!(prepared.is_ok(), "{sql}\n{:?}", prepared.err());
     }
 }
@@ -82,9 +82,9 @@ async fn every_statement_prepares() {
 #[tokio::test]
 async fn no_statement_walks_over_a_whole_table() {
     let lab = Lab::new().await;
-    let mut raw = lab.raw().await;
+    let raw = lab.raw();
     for sql in statements().iter().filter(|sql| !sql.starts_with("BEGIN") && !sql.contains("PRAGMA")) {
-        let plan = plan(&mut raw, sql).await;
+        let plan = plan(&raw, sql);
         for line in plan.iter().filter(|line| line.starts_with("SCAN")) {
             let given = ["VALUES CLAUSE", "CONSTANT ROW", "CONSTANT ROWS"].iter().any(|end| line.ends_with(end));
             // At the start, all of a partial index: what the host that ended had leased.
@@ -97,7 +97,7 @@ async fn no_statement_walks_over_a_whole_table() {
 #[tokio::test]
 async fn the_list_and_its_count_read_the_covering_index_in_its_order() {
     let lab = Lab::new().await;
-    let mut raw = lab.raw().await;
+    let raw = lab.raw();
     let scope = scope(&key("t"));
     let all = ListFilter { limit: 50, ..ListFilter::default() };
     let filters = [
@@ -107,7 +107,7 @@ async fn the_list_and_its_count_read_the_covering_index_in_its_order() {
         ListFilter { after: Some((at(0), key("t").task)), ..all },
     ];
     for filter in filters {
-        let plan = plan(&mut raw, &read::list_sql(&scope, &filter)).await;
+        let plan = plan(&raw, &read::list_sql(&scope, &filter));
         let covering = "SEARCH task USING COVERING INDEX task_list (tenant=? AND owner=? AND agent=?";
         assert_eq!(plan.iter().filter(|line| line.starts_with(covering)).count(), 2, "{plan:#?}");
         assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
@@ -120,9 +120,9 @@ async fn the_list_and_its_count_read_the_covering_index_in_its_order() {
 #[tokio::test]
 async fn a_task_is_read_from_its_body_on() {
     let lab = Lab::new().await;
-    let mut raw = lab.raw().await;
+    let raw = lab.raw();
     for sql in [read::task_sql(), lists().remove(0)] {
-        let plan = plan(&mut raw, &sql).await;
+        let plan = plan(&raw, &sql);
         let tail = "SEARCH event USING INDEX sqlite_autoindex_event_1 (tenant=? AND task=? AND seq>? AND seq<?)";
         assert!(plan.iter().any(|line| line == tail), "{plan:#?}");
     }
@@ -131,11 +131,11 @@ async fn a_task_is_read_from_its_body_on() {
 #[tokio::test]
 async fn due_runs_are_sought_by_priority_and_time_and_not_sorted() {
     let lab = Lab::new().await;
-    let mut raw = lab.raw().await;
+    let raw = lab.raw();
     let due: Vec<String> = literals().into_iter().filter(|sql| sql.contains("due_ms <= ?")).collect();
     assert_eq!(due.len(), 2);
     for sql in due {
-        let plan = plan(&mut raw, &sql).await;
+        let plan = plan(&raw, &sql);
         assert_eq!(plan, ["SEARCH run USING INDEX run_due (priority=? AND due_ms>? AND due_ms<?)"], "{sql}");
     }
 }

@@ -112,7 +112,7 @@ async fn artifacts_are_shown_empty_or_left_out_as_asked() {
 async fn a_task_without_its_first_event_is_corrupt_and_not_empty() {
     let lab = Lab::new().await;
     let key = lab.queued("t").await;
-    lab.change("DELETE FROM event").await;
+    lab.change("DELETE FROM event");
     let read = lab.store.task(&scope(&key), &key.task).await;
     let error = read.unwrap_err().to_string();
     assert!(error.contains("stored data does not read") && error.contains(key.task.as_str()), "{error}");
@@ -178,6 +178,18 @@ async fn readers_see_a_task_at_one_moment_while_its_writer_hammers() {
     while let Some(looks) = readers.join_next().await {
         assert!(looks.unwrap() > 0);
     }
+}
+
+#[tokio::test]
+async fn a_read_that_panics_fails_alone() {
+    let lab = Lab::new().await;
+    let key = lab.queued("t").await;
+    let readers = crate::open::readers(&lab.database()).unwrap();
+    for _ in 0..20 {
+        assert!(readers.read::<()>(|_| panic!("a test's panic")).await.is_err());
+    }
+    let found = readers.read(move |connection| crate::read::task(connection, &key, None)).await.unwrap();
+    assert!(found.is_some());
 }
 
 /// A step of a random task.

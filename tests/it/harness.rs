@@ -22,6 +22,7 @@ use crate::plugins;
 pub(crate) struct Builder {
     agents: Vec<(String, PathBuf)>,
     args: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
     data: Option<PathBuf>,
 }
 
@@ -29,6 +30,7 @@ pub(crate) struct Builder {
 pub(crate) struct Kennel {
     folder: TempDir,
     args: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
     data: PathBuf,
     process: Option<Process>,
 }
@@ -62,6 +64,12 @@ impl Builder {
         self
     }
 
+    /// One more variable of the process.
+    pub(crate) fn variable(mut self, name: &str, value: &Path) -> Builder {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Seconds that work may go on after SIGTERM; else 1, so that waiting tasks do not hold a test up.
     pub(crate) fn drain(self, seconds: u32) -> Builder {
         self.arg("--drain").arg(&seconds.to_string())
@@ -78,7 +86,7 @@ impl Builder {
         let folder = TempDir::with_prefix("kennel-it-").expect("a temporary folder");
         std::fs::create_dir(folder.path().join("agents")).expect("the agents folder");
         let data = self.data.unwrap_or_else(|| folder.path().join("data"));
-        let kennel = Kennel { folder, args: self.args, data, process: None };
+        let kennel = Kennel { folder, args: self.args, environment: self.environment, data, process: None };
         for (name, file) in self.agents {
             plugins::copy(&file, &kennel.agent_file(&name));
         }
@@ -101,7 +109,7 @@ impl Kennel {
 
     /// A host with these plugins and more to be said.
     pub(crate) fn with(agents: &[&str]) -> Builder {
-        Builder { agents: Vec::new(), args: Vec::new(), data: None }.agents(agents)
+        Builder { agents: Vec::new(), args: Vec::new(), environment: Vec::new(), data: None }.agents(agents)
     }
 
     /// Starts the process on the same folders and waits until it listens.
@@ -151,6 +159,7 @@ impl Kennel {
         if std::env::var_os("KENNEL_TEST_POKES").is_some_and(|pokes| pokes == "off") {
             command.arg("--no-pokes");
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

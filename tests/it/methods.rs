@@ -376,6 +376,9 @@ fn a_wrong_message_is_refused_by_the_name_of_its_field() {
         (with("metadata", json!({ "a": large })), "message.metadata"),
         (with("metadata", json!("a")), "message.metadata"),
         (with("referenceTaskIds", json!([""])), "message.referenceTaskIds[0]"),
+        (with("contextId", json!("x".repeat(257))), "message.contextId"),
+        (with("contextId", json!("line\nbreak")), "message.contextId"),
+        (with("taskId", json!("x".repeat(257))), "message.taskId"),
         (with("extensions", json!("https://example.com")), "message.extensions"),
     ] {
         for method in ["SendMessage", "SendStreamingMessage"] {

@@ -5,6 +5,9 @@
 use kennel_protocol::types::{Content, JsonValue, Message};
 use serde_json::Value;
 
+/// Metadata key of a prompt: the schema of the answer.
+pub(crate) const INPUT_KEY: &str = "urn:kennel:input:1";
+
 /// A compiled schema of a prompt.
 pub(crate) struct AnswerSchema {
     validator: jsonschema::Validator,

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::cancel::bytes_of;
 use super::read::length;
 use super::{Service, store_error};
-use crate::answer::AnswerSchema;
+use crate::answer::{AnswerSchema, INPUT_KEY};
 use crate::broker::{Hold, Slot};
 use crate::registry::Version;
 use crate::stream::{self, TaskStream, Until};
@@ -30,8 +30,6 @@ use crate::work::{Assignment, Bare, BareEnd, Opened, Opening, RequestFacts, Task
 const SLOT_WAIT: Duration = Duration::from_secs(5);
 /// Looks at a task that keeps changing under a message before the client is asked to try again.
 const LOOKS_MAX: u32 = 8;
-/// Metadata key of a prompt: the schema of the answer.
-const INPUT_KEY: &str = "urn:kennel:input:1";
 
 /// A message that was taken.
 pub(super) enum Sent {

@@ -18,12 +18,12 @@ use kennel_store::{Artifacts as Shown, Scope, Store};
 use tokio::time::Instant;
 
 use super::artifacts::{Artifacts, Piece};
-use super::event::{AUTH_KEY, INPUT_KEY, Subject, progress_part};
+use super::event::{AUTH_KEY, Subject, progress_part};
 use super::inbox::{Cancel, Inbox, Woken};
 use super::lane::{Close, Dead, Lane};
 use super::logs;
 use super::progress::ProgressGate;
-use crate::answer::AnswerSchema;
+use crate::answer::{AnswerSchema, INPUT_KEY};
 use crate::config::TaskLimits;
 use crate::work::Opening;
 

@@ -10,8 +10,6 @@ use kennel_sandbox::call::{Draft, GuestError, Progress};
 
 /// Metadata key of an agent's failure: kind, code, retryable.
 pub(crate) const ERROR_KEY: &str = "urn:kennel:error:1";
-/// Metadata key of a prompt: the schema of the answer.
-pub(crate) const INPUT_KEY: &str = "urn:kennel:input:1";
 /// Metadata key of a request for authorization.
 pub(crate) const AUTH_KEY: &str = "urn:kennel:auth:1";
 /// Metadata key of a part that tells progress.

@@ -37,6 +37,8 @@ pub struct TaskLimits {
     pub artifacts_max: usize,
     /// Bytes of all artifacts of one task.
     pub artifact_bytes_max: usize,
+    /// Bytes of all that an agent says in one task, prompts included: messages are for conversation, results belong in artifacts.
+    pub message_bytes_max: usize,
     /// How long an agent may wait for its client when it names no time-out.
     pub input_wait_max: Duration,
     /// How long a task may live.
@@ -54,6 +56,7 @@ impl Default for TaskLimits {
             events_max: 10_000,
             artifacts_max: 1_000,
             artifact_bytes_max: 128 << 20,
+            message_bytes_max: 32 << 20,
             input_wait_max: DAY * 7,
             life_max: DAY * 30,
             cancel_grace: Duration::from_secs(10),

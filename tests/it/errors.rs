@@ -268,6 +268,15 @@ fn a_notification_is_carried_out_and_not_answered() {
 }
 
 #[test]
+fn a_notification_is_not_kept_waiting() {
+    let kennel = Kennel::start(&["mischief"]);
+    let text = json!({ "jsonrpc": "2.0", "method": "SendMessage", "params": message("sleep 20000") }).to_string();
+    let began = std::time::Instant::now();
+    assert_eq!(kennel.send(&Request::post("/agents/mischief", text)).status, 204);
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
 fn paths_and_verbs_that_are_not_there_are_said_by_http_in_the_protocols_form() {
     let kennel = Kennel::start(&["echo", "hello"]);
     let body = json!({ "jsonrpc": "2.0", "id": "ours", "method": "SendMessage", "params": message("hi") }).to_string();

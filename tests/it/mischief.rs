@@ -268,3 +268,17 @@ fn pieces_of_a_large_artifact_are_all_there() {
     assert!(text.bytes().all(|byte| byte == b'x'));
     assert!(text_of(&kennel.task("mischief", &id_of(&task))["artifacts"][0]) == text);
 }
+
+#[test]
+fn what_a_task_says_is_bounded_in_bytes() {
+    let kennel = Kennel::start(&["chatter"]);
+    let ask = |times: &str| {
+        let mut params = message(times);
+        params["configuration"] = json!({ "historyLength": 0 });
+        kennel.result("chatter", "SendMessage", params)["task"].take()
+    };
+    assert_eq!(state_of(&ask("4")), COMPLETED);
+    let task = ask("5");
+    assert_eq!(state_of(&task), FAILED);
+    assert_eq!(task["status"]["message"]["metadata"]["urn:kennel:error:1"]["code"], "message-bytes");
+}

@@ -260,10 +260,14 @@ fn respond<T: Serialize>(id: &RawValue, result: Result<T, Error>) -> String {
 }
 
 async fn send_message(call: Call) -> Response {
-    let request: SendMessageRequest = match parse_request(&call.params) {
+    let mut request: SendMessageRequest = match parse_request(&call.params) {
         Ok(request) => request,
         Err(error) => return call.refuse(&error),
     };
+    if call.notification {
+        // Nobody waits for an answer, so nothing is waited for.
+        request.configuration.get_or_insert_default().return_immediately = true;
+    }
     if call.starts_nowhere(&request) {
         return no_agent(Some(&call.id), call.agent.as_str());
     }

@@ -204,6 +204,9 @@ impl Activation {
                 None => draft = Some(Draft { parts: vec![part], ..super::event::text("") }),
             }
         }
+        if let Some(draft) = &draft {
+            self.artifacts().say(&draft.parts)?;
+        }
         let number = self.number();
         let message = draft.map(|draft| self.facts.subject.message(draft, number));
         let now = self.facts.store.clock().now();
@@ -384,6 +387,7 @@ impl Activation {
         if let Some(cancel) = self.inbox.cancel() {
             return Err(self.canceled(&cancel));
         }
+        self.artifacts().say(&prompt.parts)?;
         self.gate.settle().await?;
         let number = self.number();
         let message = self.facts.subject.message(prompt, number);

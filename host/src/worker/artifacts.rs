@@ -1,4 +1,4 @@
-//! What a task has published: bounds, and the artifacts that are being sent in pieces.
+//! What a task has published and said: bounds, and the artifacts that are being sent in pieces.
 
 use std::collections::HashMap;
 
@@ -29,11 +29,24 @@ pub(crate) struct Artifacts {
     order: Vec<ArtifactId>,
     known: HashMap<ArtifactId, usize>,
     bytes: usize,
+    /// Bytes of the agent's messages.
+    said: usize,
 }
 
 impl Artifacts {
     pub(crate) fn new(limits: TaskLimits) -> Artifacts {
-        Artifacts { limits, open: HashMap::new(), order: Vec::new(), known: HashMap::new(), bytes: 0 }
+        Artifacts { limits, open: HashMap::new(), order: Vec::new(), known: HashMap::new(), bytes: 0, said: 0 }
+    }
+
+    /// Takes the parts of a message.
+    pub(crate) fn say(&mut self, parts: &[Part]) -> Result<(), GuestError> {
+        let total = self.said + size_of(parts);
+        if total > self.limits.message_bytes_max {
+            let text = format!("the messages of a task have at most {} bytes", self.limits.message_bytes_max);
+            return Err(GuestError::new(ErrorKind::Limit, "message-bytes", text));
+        }
+        self.said = total;
+        Ok(())
     }
 
     /// Takes a whole artifact; an id that exists is replaced.

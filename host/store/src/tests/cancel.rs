@@ -128,6 +128,18 @@ async fn the_end_by_force_ends_the_task_and_fences_its_holder() {
 }
 
 #[tokio::test]
+async fn who_lost_the_lease_cannot_end_the_task_of_the_one_who_has_it() {
+    let lab = Lab::new().await;
+    let old = lab.held("t").await;
+    lab.store.give_back(&old.claim, Attempt::Counts, "", std::time::Duration::ZERO).await.unwrap();
+    lab.claimed().await.unwrap();
+    let before = lab.everything();
+    let event = json(&status(old.key(), Canceled, None));
+    assert_eq!(lab.store.end_by_force(&old.claim, event).await.unwrap(), Committed::Fenced);
+    assert_eq!(lab.everything(), before);
+}
+
+#[tokio::test]
 async fn a_completion_that_is_on_disk_wins_over_the_end_by_force() {
     let lab = Lab::new().await;
     let mut holder = lab.held("t").await;

@@ -73,8 +73,10 @@ async fn an_answer_to_a_prompt_that_was_replaced_is_sent_back_to_look_again() {
     holder.show(&lab.store, Working, None).await;
     holder.show(&lab.store, InputRequired, Some("another prompt")).await;
     assert_eq!(lab.store.deliver(stale).await.unwrap(), Delivered::Moved);
-    // As is one that saw a working task: this one asks.
+    // As is one that saw a working task: this one asks. And the other way round.
     assert_eq!(lab.store.deliver(queued(&holder, "m1", "yes")).await.unwrap(), Delivered::Moved);
+    holder.show(&lab.store, Working, None).await;
+    assert_eq!(lab.store.deliver(answers(&holder, "m1", "yes")).await.unwrap(), Delivered::Moved);
     assert_eq!(lab.number("SELECT count(*) FROM inbox"), 1);
 }
 

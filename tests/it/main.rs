@@ -1,7 +1,7 @@
 //! End-to-end tests: each starts the real binary on a free port with folders of its own and speaks HTTP to it.
 //!
 //! `harness` starts and stops it, `http` and `events` are the wire, `plugins` builds the agents. The tests are in files by noun.
-//! Without wake-ups, only slower: `KENNEL_TEST_POKES=off cargo test -p kennel --test it`.
+//! Without wake-ups, only slower: `KENNEL_TEST_POKES=off cargo test --test it`.
 
 #![allow(
     clippy::unwrap_used,

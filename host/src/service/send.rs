@@ -412,7 +412,14 @@ fn open_answer(view: &TaskView, message: &Message, at: Timestamp) -> Result<Open
         metadata: None,
     });
     let stop = state.is_stop().then_some(state);
-    Ok(OpenAnswer { rev: view.rev, event: NewEvent { stored: Stored::plain(bytes_of(&event)?), stop }, state })
+    // A prompt with a large part names it; so does its repeat.
+    let digests = match (state, prompt) {
+        (TaskState::InputRequired, Some(prompt)) => kennel_store::named(&prompt.parts),
+        _ => Vec::new(),
+    };
+    let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
+    let stored = Stored { body: bytes_of(&event)?, blobs, digests };
+    Ok(OpenAnswer { rev: view.rev, event: NewEvent { stored, stop }, state })
 }
 
 /// The prompt once more, introduced by what was wrong with the answer. Its schema stays with it.

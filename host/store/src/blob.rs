@@ -114,6 +114,15 @@ pub(crate) async fn cut_out(
     Ok(digests)
 }
 
+/// The contents that parts name instead of holding them: a stored object that carries them on must say so.
+pub fn named(parts: &[Part]) -> Vec<Digest> {
+    let named = parts.iter().filter_map(|part| match &part.content {
+        Content::Url(url) => url.strip_prefix(SCHEME)?.split_once('/')?.1.parse().ok(),
+        Content::Text(_) | Content::Raw(_) | Content::Data(_) => None,
+    });
+    named.collect()
+}
+
 fn large(content: &Content) -> Option<(&'static str, Bytes)> {
     match content {
         Content::Text(text) if text.len() > INLINE_BYTES_MAX => Some(("text", Bytes::copy_from_slice(text.as_bytes()))),

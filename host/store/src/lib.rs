@@ -27,7 +27,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use blob::INLINE_BYTES_MAX;
+pub use blob::{INLINE_BYTES_MAX, named};
 pub use clock::Clock;
 pub use error::{OpenError, StoreError};
 pub use read::{Artifacts, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};

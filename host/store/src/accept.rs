@@ -4,6 +4,7 @@ use kennel_protocol::types::TaskState;
 use rusqlite::Connection;
 
 use crate::blob::{self, BlobUse};
+use crate::commit;
 use crate::rows::{NewTask, Start};
 use crate::sql::{SetStatement, inbox_kind, priority, run_state, state_number};
 
@@ -13,9 +14,6 @@ const TASK: SetStatement = SetStatement {
     columns: 16,
     tail: "",
 };
-
-const EVENT: SetStatement =
-    SetStatement { head: "INSERT INTO event (tenant, task, seq, stop, blobs, body) VALUES ", columns: 6, tail: "" };
 
 const INBOX: SetStatement = SetStatement {
     head: "INSERT INTO inbox (tenant, task, n, kind, at_seq, taken_seq, message_id, hash, blobs, body) VALUES ",
@@ -31,7 +29,7 @@ const RUN: SetStatement = SetStatement {
 
 /// For the test that prepares every statement.
 #[cfg(test)]
-pub(crate) const SETS: &[&SetStatement] = &[&TASK, &EVENT, &INBOX, &RUN];
+pub(crate) const SETS: &[&SetStatement] = &[&TASK, &INBOX, &RUN];
 
 /// Inserts all of them.
 pub(crate) fn create(connection: &Connection, creates: &[(&NewTask, i64)]) -> Result<(), rusqlite::Error> {
@@ -55,7 +53,7 @@ pub(crate) fn create(connection: &Connection, creates: &[(&NewTask, i64)]) -> Re
             .bind(*commit_id)
             .bind(new.request.as_ref())
     })?;
-    EVENT.run(connection, creates, |query, (new, _)| {
+    commit::EVENT.run(connection, creates, |query, (new, _)| {
         let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str());
         query.bind(1_i64).bind(0_i64).bind(0_i64).bind(new.event.as_ref())
     })?;

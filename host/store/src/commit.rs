@@ -23,7 +23,8 @@ const GUARD: SetStatement = SetStatement {
            AND task.ver = v.ver RETURNING commit_id",
 };
 
-const EVENT: SetStatement =
+/// Events of a log; the first one of each is written by its accept.
+pub(crate) const EVENT: SetStatement =
     SetStatement { head: "INSERT INTO event (tenant, task, seq, stop, blobs, body) VALUES ", columns: 6, tail: "" };
 
 const BODY: SetStatement = SetStatement {

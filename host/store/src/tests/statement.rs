@@ -13,7 +13,7 @@ use crate::{ListFilter, accept, blob, commit, read};
 fn statements() -> Vec<String> {
     let mut all = literals();
     let sets: Vec<&SetStatement> = [accept::SETS, commit::SETS, blob::SETS].concat();
-    assert_eq!(sets.len(), 10);
+    assert_eq!(sets.len(), 9);
     all.extend(sets.iter().flat_map(|set| [set.text(1), set.text(4)]));
     all.push(read::task_sql());
     all.extend(lists());

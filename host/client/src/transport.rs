@@ -43,6 +43,10 @@ impl Transport {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("kennel-client/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.deadlines.connect)
+            // A compressed stream arrives late and in lumps.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
             // A redirected POST would become a GET, and a redirected token is in other hands.
             .redirect(reqwest::redirect::Policy::none());
         if is_loopback(url) {

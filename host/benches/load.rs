@@ -24,7 +24,7 @@ use axum::routing::post;
 use bytes::Bytes;
 use kennel_protocol::types::{Message, SendMessageRequest, TaskState};
 use kennel_protocol::{AgentId, ContextId, PrincipalId, TaskId, TenantId, Timestamp};
-use kennel_sandbox::call::{Answer, Call, CallFuture, HostCalls, LogLine};
+use kennel_sandbox::call::{Answer, Call, CallFuture, HostCalls, LogLine, Moment, Seen};
 use kennel_sandbox::{Agent, Limits, Run, Sandbox, SandboxConfig, TaskInfo, Turn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -232,6 +232,7 @@ async fn bare_server(component: &Path) {
     let config = SandboxConfig {
         guest_threads: 2,
         live_instances_max: 1000,
+        guest_memory_bytes_max: 1 << 30,
         cache_dir: cache.path().to_owned(),
         limits: Limits::default(),
     };
@@ -279,7 +280,8 @@ async fn run_bare(agent: &Agent, message: Message) -> String {
     let calls = Box::new(InMemory { events: Vec::new(), tell: Some(tell) });
     let turn = Turn { message, checkpoint: None, generation: 1 };
     let settings = Default::default();
-    let run = Run { turn, info, settings, seed: [0; 32], limits: Limits::default(), calls };
+    let run =
+        Run { turn, info, settings, seed: [0; 32], limits: Limits::default(), replay_cpu_max: Duration::ZERO, calls };
     drop(agent.run(run).finish().await);
     told.await.unwrap_or_default()
 }
@@ -291,7 +293,7 @@ struct InMemory {
 }
 
 impl HostCalls for InMemory {
-    fn call(&mut self, call: Call) -> CallFuture<'_> {
+    fn call(&mut self, call: Call, _: Seen) -> CallFuture<'_> {
         let answer = match call {
             Call::Publish { artifact } => {
                 self.events.push(serde_json::to_string(&artifact).unwrap_or_default());
@@ -307,8 +309,12 @@ impl HostCalls for InMemory {
 
     fn log(&mut self, _: LogLine) {}
 
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(0)
+    fn now(&self) -> Moment {
+        Moment::default()
+    }
+
+    fn is_live(&self) -> bool {
+        true
     }
 }
 

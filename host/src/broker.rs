@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kennel_store::TaskKey;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The right to have one instance alive. Waiting instances keep it, so the bound is one on memory.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub struct Broker<W> {
     live: Arc<Semaphore>,
     held: Arc<Mutex<HashSet<TaskKey>>>,
     work: mpsc::Sender<W>,
+    pressed: Notify,
 }
 
 impl<W> Broker<W> {
@@ -46,7 +47,7 @@ impl<W> Broker<W> {
         // Whoever hands over has a slot, so the queue never holds more than there are slots.
         let (work, taken) = mpsc::channel(live_max.max(1));
         let live = Arc::new(Semaphore::new(live_max));
-        (Broker { live, held: Arc::default(), work }, taken)
+        (Broker { live, held: Arc::default(), work, pressed: Notify::new() }, taken)
     }
 
     /// A slot, if one is free now.
@@ -64,6 +65,16 @@ impl<W> Broker<W> {
     /// Slots that are free now.
     pub fn free(&self) -> usize {
         self.live.available_permits()
+    }
+
+    /// Somebody wants a slot and there is none: the instance that has waited longest should go.
+    pub fn press(&self) {
+        self.pressed.notify_one();
+    }
+
+    /// Waits until an instance that waits should give its slot up. Whoever has waited longest is told first.
+    pub async fn pressed(&self) {
+        self.pressed.notified().await;
     }
 
     /// Marks a task as held by this host: before its lease is written, so that nobody takes it for an orphan. None: it is held already.

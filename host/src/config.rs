@@ -84,6 +84,10 @@ pub struct HostLimits {
     pub connections_max: usize,
     /// Instances alive at once, waiting ones included.
     pub live_instances_max: u32,
+    /// Bytes of memory of all guests together, beyond the little that each has for itself; more wait for their turn.
+    pub guest_memory_bytes_max: usize,
+    /// How long a task that waits keeps its instance. Then it costs rows, and its answer a repetition.
+    pub grace: Duration,
     /// How long a stopping host lets running work go on.
     pub drain: Duration,
     /// Silence on a stream or a slow answer after which something is sent: the Python SDK drops a stream after 5 s without bytes.
@@ -103,6 +107,8 @@ impl Default for HostLimits {
             headers_max: 100,
             connections_max: 8_192,
             live_instances_max: 1_000,
+            guest_memory_bytes_max: 1 << 30,
+            grace: Duration::from_secs(60),
             drain: Duration::from_secs(20),
             keep_alive: Duration::from_secs(3),
             bare_time_max: Duration::from_secs(60),

@@ -1,9 +1,6 @@
 //! A whole host: its parts made and joined, and taken apart again in the right order.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,14 +42,6 @@ pub enum ServeError {
         /// The system's words.
         source: std::io::Error,
     },
-    /// The host's key file.
-    #[error("cannot use the key file {path}: {source}")]
-    Key {
-        /// The file.
-        path: std::path::PathBuf,
-        /// The system's words.
-        source: std::io::Error,
-    },
 }
 
 /// A running host.
@@ -76,9 +65,11 @@ impl Host {
         let sandbox = Sandbox::new(SandboxConfig {
             guest_threads: cores,
             live_instances_max: settings.limits.live_instances_max,
+            guest_memory_bytes_max: settings.limits.guest_memory_bytes_max,
             cache_dir: settings.data.join("compiled"),
             limits: sandbox_limits.clone(),
         })?;
+        let memory_pressure = sandbox.memory_pressure();
         let registry = Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone()));
         let mut folder = Folder::new(&settings.agents, Arc::clone(&registry));
         folder.load().await?;
@@ -91,7 +82,7 @@ impl Host {
             registry: Arc::clone(&registry),
             limits: settings.limits.clone(),
             sandbox_limits,
-            seed_key: seed_key(&settings.data)?,
+            memory_pressure,
         };
         let worker = Worker::start(parts, work);
         let (listener, address) = listen(settings.listen).await?;
@@ -152,25 +143,4 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeE
     let listener = TcpListener::bind(address).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     Ok((listener, address))
-}
-
-/// The secret from which tasks get their random seeds: made once, readable by this user alone.
-fn seed_key(folder: &Path) -> Result<[u8; 32], ServeError> {
-    let path = folder.join("seed.key");
-    let fault = |source| ServeError::Key { path: path.clone(), source };
-    match std::fs::read(&path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| {
-            let text = "it does not hold 32 bytes; move it away, and a new one is made";
-            fault(std::io::Error::new(std::io::ErrorKind::InvalidData, text))
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut key = [0; 32];
-            getrandom::fill(&mut key).map_err(|error| fault(std::io::Error::other(error)))?;
-            let mut file =
-                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(fault)?;
-            file.write_all(&key).and_then(|()| file.sync_all()).map_err(fault)?;
-            Ok(key)
-        }
-        Err(error) => Err(fault(error)),
-    }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{JsonObject, Message};
 use kennel_protocol::{AgentId, ContextId, PrincipalId, TaskId, Timestamp};
-use kennel_store::{Claim, NewTask, Position, Store};
+use kennel_store::{Claim, InboxMessage, JournalEnd, NewTask, Position, Store};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot, watch};
 
 use crate::broker::{Hold, Slot};
 use crate::registry::Version;
@@ -27,6 +27,68 @@ pub struct RequestFacts {
     /// Metadata of the request, not of its message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<JsonObject>,
+    /// Entry 0 of the task's journal. None: made by a host without journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Entry>,
+}
+
+/// Number of the form in which a journal's rows are stored. A host reads every number that it ever wrote.
+pub(crate) const FORMAT: u32 = 1;
+/// Number of what calls do and answer. A change that a running agent could tell is a new one.
+pub(crate) const BEHAVIOUR: u32 = 1;
+
+/// Entry 0 of a journal: what every activation of the task starts from, besides its message and its time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Number of the form in which rows are stored.
+    pub format: u32,
+    /// Number of what calls do and answer.
+    pub behaviour: u32,
+    /// Secret to the task: all randomness of its agent comes from it.
+    #[serde(with = "hex_seed")]
+    pub seed: [u8; 32],
+}
+
+impl Entry {
+    /// The entry of a new task.
+    pub fn new() -> Result<Entry, getrandom::Error> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)?;
+        Ok(Entry { format: FORMAT, behaviour: BEHAVIOUR, seed })
+    }
+
+    /// Whether this host can run what begins with it.
+    pub fn is_known(&self) -> bool {
+        self.format <= FORMAT && self.behaviour <= BEHAVIOUR
+    }
+}
+
+/// 64 hexadecimal digits.
+mod hex_seed {
+    use kennel_protocol::Digest;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(seed: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&Digest::from_bytes(*seed))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
+        let text = std::borrow::Cow::<'_, str>::deserialize(from)?;
+        text.parse::<Digest>().map(|digest| *digest.as_bytes()).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a claimed task has behind it. Empty for a new one.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// Where its journal stands.
+    pub journal: JournalEnd,
+    /// What clients have said.
+    pub inbox: Vec<InboxMessage>,
+    /// Claims since it last got further, this one included.
+    pub attempts: u32,
+    /// The right to run although it got nowhere before.
+    pub suspect: Option<OwnedSemaphorePermit>,
 }
 
 /// The body of a cancel's inbox row.
@@ -87,6 +149,8 @@ pub struct Assignment {
     pub slot: Slot,
     /// That this host holds it.
     pub hold: Hold,
+    /// What it has behind it.
+    pub past: Past,
     /// Told when the accept of a new task is on disk; dropped if it was refused. None: the task was there before.
     pub accepted: Option<oneshot::Receiver<()>>,
     /// In the reply mode `auto`: the accept that is still to be made, and where a bare reply goes.

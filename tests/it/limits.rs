@@ -9,7 +9,7 @@ use kennel_protocol::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::errors::check;
-use crate::harness::{Kennel, call, message, state_of, until};
+use crate::harness::{Kennel, call, message, state_of, text_of};
 use crate::http::{Request, WAIT};
 use crate::plugins;
 
@@ -109,41 +109,52 @@ fn a_body_that_breaks_off_does_no_harm() {
     assert_eq!(state_of(&kennel.ask("echo", "hello")), "TASK_STATE_COMPLETED");
 }
 
-/// The bound on instances alive at once.
-const PLACES: usize = 1_000;
-
 #[test]
 fn tasks_without_a_place_wait_and_bare_messages_are_asked_to_come_back() {
-    let mut kennel = Kennel::start(&["mischief", "hello"]);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| (0..PLACES / 4).for_each(|_| drop(kennel.begin("mischief", "sleep 3600000"))));
-        }
-    });
+    let mut kennel = Kennel::with(&["mischief", "hello"]).arg("--instances").arg("3").start();
+    let busy: Vec<String> = (0..3).map(|_| kennel.begin("mischief", "spin")).collect();
+    for id in &busy {
+        kennel.reaches("mischief", id, "TASK_STATE_WORKING");
+    }
     let [first, second, third] = ["first", "second", "third"].map(|text| kennel.begin("mischief", text));
     let reply = kennel.send(&call("hello", "SendMessage", message("Ada")));
     check(&reply.json(), ErrorKind::Unavailable);
     assert_eq!(state_of(&kennel.task("mischief", &first)), "TASK_STATE_SUBMITTED", "it waits for a place");
     let canceled = kennel.cancel("mischief", &second);
     assert_eq!(state_of(&canceled), "TASK_STATE_CANCELED", "a task that nobody began is over at once");
-    let asleep = kennel.result("mischief", "ListTasks", json!({ "status": "TASK_STATE_WORKING", "pageSize": 1 }));
-    assert_eq!(asleep["totalSize"], PLACES);
-    kennel.cancel("mischief", asleep["tasks"][0]["id"].as_str().unwrap());
+    kennel.cancel("mischief", &busy[0]);
     for id in [first, third] {
         kennel.reaches("mischief", &id, "TASK_STATE_COMPLETED");
     }
-    let sleeper = kennel.begin("mischief", "sleep 3600000");
-    kennel.reaches("mischief", &sleeper, "TASK_STATE_WORKING");
+    let again = kennel.begin("mischief", "spin");
+    kennel.reaches("mischief", &again, "TASK_STATE_WORKING");
     let last = kennel.begin("mischief", "last");
     kennel.kill9();
     plugins::copy(&plugins::file("echo"), &kennel.agent_file("mischief"));
     kennel.launch();
+    for id in busy[1..].iter().chain([&again]) {
+        kennel.cancel("mischief", id);
+    }
     let task = kennel.reaches("mischief", &last, "TASK_STATE_COMPLETED");
     let said = task["history"].as_array().unwrap().len();
     assert_eq!(said, 1, "nobody had begun it, so it runs, on the code it was accepted for; echo says a word: {task:#}");
-    until("the end of all that slept", WAIT, || {
-        let failed = kennel.result("mischief", "ListTasks", json!({ "status": "TASK_STATE_FAILED", "pageSize": 1 }));
-        (failed["totalSize"] == PLACES).then_some(())
-    });
     assert!(kennel.result("hello", "SendMessage", message("Ada"))["message"].is_object());
+}
+
+#[test]
+fn tasks_that_wait_give_their_place_to_tasks_that_work() {
+    let kennel = Kennel::with(&["mischief", "interview"]).arg("--instances").arg("2").start();
+    let asleep: Vec<String> = (0..5).map(|_| kennel.begin("mischief", "sleep 4000")).collect();
+    let asked: Vec<String> = (0..5).map(|_| kennel.begin("interview", "begin")).collect();
+    for id in &asked {
+        kennel.reaches("interview", id, "TASK_STATE_INPUT_REQUIRED");
+    }
+    for id in &asked {
+        kennel.answer("interview", id, "Ada");
+        assert_eq!(text_of(&kennel.answer("interview", id, "red")["artifacts"][0]), "Ada likes red.");
+    }
+    for id in &asleep {
+        let task = kennel.reaches("mischief", id, "TASK_STATE_COMPLETED");
+        assert_eq!(text_of(&task["artifacts"][0]), "Good morning.");
+    }
 }

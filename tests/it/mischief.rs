@@ -122,11 +122,11 @@ fn memory_mib(kennel: &Kennel) -> u64 {
 
 #[test]
 fn agents_that_take_all_memory_leave_the_host_small_and_others_served() {
-    let kennel = Kennel::start(&["mischief", "echo"]);
+    let kennel = Kennel::with(&["mischief", "echo"]).arg("--agent-memory").arg("256").start();
     let (mut largest, mut slowest) = (0, Duration::ZERO);
     std::thread::scope(|scope| {
-        let greedy = [(); 3]
-            .map(|()| scope.spawn(|| (0..4).all(|_| failure(&kennel.ask("mischief", "allocate"))["code"] == "memory")));
+        let greedy = [(); 16]
+            .map(|()| scope.spawn(|| (0..2).all(|_| failure(&kennel.ask("mischief", "allocate"))["code"] == "memory")));
         while !greedy.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             largest = largest.max(memory_mib(&kennel));
             let asked = Instant::now();
@@ -135,7 +135,8 @@ fn agents_that_take_all_memory_leave_the_host_small_and_others_served() {
         }
         assert!(greedy.into_iter().all(|one| one.join().unwrap()));
     });
-    assert!(largest < 600, "the host grew to {largest} MiB");
+    // Two of the sixteen have their 128 MiB at a time.
+    assert!(largest < 500, "the host grew to {largest} MiB");
     assert!(slowest < Duration::from_secs(5), "another agent answered after {slowest:?}");
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use kennel_protocol::Timestamp;
 use kennel_protocol::types::{Message, Part, Role};
-use kennel_sandbox::call::{Answer, Auth, Call, CallFuture, HostCalls, Input, LogLine};
+use kennel_sandbox::call::{Answer, Auth, Call, CallFuture, HostCalls, Input, LogLine, Moment, Seen};
 use kennel_sandbox::{Agent, Finished, Limits, Run, Sandbox, SandboxConfig, TaskInfo, Turn};
 
 const GUEST_THREADS: usize = 2;
@@ -28,7 +28,7 @@ struct Yes {
 }
 
 impl HostCalls for Yes {
-    fn call(&mut self, call: Call) -> CallFuture<'_> {
+    fn call(&mut self, call: Call, _seen: Seen) -> CallFuture<'_> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if self.print {
             println!("call {call:?}");
@@ -55,8 +55,12 @@ impl HostCalls for Yes {
         }
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_000_000)
+    fn now(&self) -> Moment {
+        Moment::from_micros(1_000_000_000)
+    }
+
+    fn is_live(&self) -> bool {
+        true
     }
 }
 
@@ -67,8 +71,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runs: u64 = arguments.next().map_or(Ok(1), |number| number.parse())?;
     let text = arguments.collect::<Vec<_>>().join(" ");
     let cache_dir = std::env::temp_dir().join("kennel-cycle");
-    let config =
-        SandboxConfig { guest_threads: GUEST_THREADS, live_instances_max: 1000, cache_dir, limits: Limits::default() };
+    let config = SandboxConfig {
+        guest_threads: GUEST_THREADS,
+        live_instances_max: 1000,
+        guest_memory_bytes_max: 1 << 30,
+        cache_dir,
+        limits: Limits::default(),
+    };
     let started = Instant::now();
     let sandbox = Sandbox::new(config)?;
     println!("sandbox {:?}", started.elapsed());
@@ -122,6 +131,7 @@ async fn run(agent: &Agent, text: &str, calls: &Arc<AtomicU64>, print: bool) -> 
         settings: BTreeMap::new(),
         seed: [1; 32],
         limits: Limits::default(),
+        replay_cpu_max: Duration::ZERO,
         calls: Box::new(Yes { calls: Arc::clone(calls), print }),
     });
     running.finish().await

@@ -1,5 +1,6 @@
 //! The seam between a guest and what carries its work: one [`Call`] for each host function that needs more than
-//! what a run was started with. The journal sits on this seam: a call and its answer are what a row records.
+//! what a run was started with. The journal sits on this seam: a call and its answer are what a row records, so the JSON
+//! form of both is stored, and a change of it is a new behaviour number of the journal.
 //!
 //! Never here: wasmtime, WIT types, storage. Called by `host/*.rs` in this crate, implemented by the host's worker.
 
@@ -9,9 +10,45 @@ use std::time::Duration;
 
 use kennel_protocol::types::{Artifact, JsonObject, JsonValue, Message, Part, Task};
 use kennel_protocol::{ArtifactId, TaskId, Timestamp};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A moment as guests see it: whole microseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// A moment from its distance to 1970-01-01T00:00:00Z.
+    pub const fn from_micros(micros: u64) -> Moment {
+        Moment(micros)
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub const fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// The moment after this one by a length of time; the last one there is if that is later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Moment {
+        Moment(self.0.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    /// The millisecond in which it lies.
+    pub fn timestamp(self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.0 / 1000).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<Timestamp> for Moment {
+    /// The first microsecond of it; 1970 for what is earlier.
+    fn from(timestamp: Timestamp) -> Moment {
+        Moment(u64::try_from(timestamp.millis()).unwrap_or(0).saturating_mul(1000))
+    }
+}
 
 /// A message as its author knows it: the host adds message id, context, task and role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Draft {
     /// At least one part; checked before the call is made.
     pub parts: Vec<Part>,
@@ -24,7 +61,8 @@ pub struct Draft {
 }
 
 /// How far the work is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Progress {
     /// 0 to 100.
     pub percent: Option<u8>,
@@ -33,7 +71,8 @@ pub struct Progress {
 }
 
 /// What is known of an artifact before its parts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Heading {
     /// The author's own id; none lets the host make one.
     pub artifact_id: Option<ArtifactId>,
@@ -48,7 +87,8 @@ pub struct Heading {
 }
 
 /// What a task needs to be authorized for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct AuthRequest {
     /// Name of the credential.
     pub credential: String,
@@ -57,11 +97,13 @@ pub struct AuthRequest {
     /// Where a person can grant it.
     pub url: Option<String>,
     /// How long to wait; none: as long as the operator allows.
+    #[serde(serialize_with = "as_millis_if_some")]
     pub timeout: Option<Duration>,
 }
 
 /// A call of a guest, arguments checked for form, in A2A types.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged, rename_all_fields = "kebab-case")]
 pub enum Call {
     /// `task.history`.
     History {
@@ -94,6 +136,7 @@ pub enum Call {
         /// JSON Schema that the answer must meet.
         schema: Option<JsonValue>,
         /// How long to wait; none: as long as the operator allows.
+        #[serde(serialize_with = "as_millis_if_some")]
         timeout: Option<Duration>,
     },
     /// `task.require-auth`. Parks.
@@ -106,6 +149,7 @@ pub enum Call {
     /// `task.next-message`. Parks unless the time-out is zero.
     NextMessage {
         /// How long to wait; none: for ever.
+        #[serde(serialize_with = "as_millis_if_some")]
         timeout: Option<Duration>,
     },
     /// `task.cancel-requested`.
@@ -137,6 +181,7 @@ pub enum Call {
     /// `wait.sleep`. Parks.
     Sleep {
         /// From the time of this call.
+        #[serde(serialize_with = "as_millis")]
         time: Duration,
     },
     /// `wait.sleep-until`. Parks.
@@ -144,10 +189,49 @@ pub enum Call {
         /// The moment.
         at: Timestamp,
     },
+    /// A wait of `wasi:io/poll` in which nothing is ready yet. Parks. WASI has no error to say so: a request to stop does
+    /// not end it.
+    Poll {
+        /// When the earliest of its timers is due, at the clock of the guest.
+        until: Moment,
+    },
+}
+
+impl Call {
+    /// The function as the WIT names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Call::History { .. } => "task.history",
+            Call::Related { .. } => "task.related",
+            Call::RelatedIds { .. } => "task.related-ids",
+            Call::UpdateStatus { .. } => "task.update-status",
+            Call::RequireInput { .. } => "task.require-input",
+            Call::RequireAuth { .. } => "task.require-auth",
+            Call::NextMessage { .. } => "task.next-message",
+            Call::CancelRequested => "task.cancel-requested",
+            Call::Publish { .. } => "artifact.publish",
+            Call::OpenArtifact { .. } => "artifact.open",
+            Call::AppendArtifact { .. } => "artifact.append",
+            Call::CloseArtifact { .. } => "artifact.close",
+            Call::Sleep { .. } => "wait.sleep",
+            Call::SleepUntil { .. } => "wait.sleep-until",
+            Call::Poll { .. } => "wasi.poll",
+        }
+    }
+}
+
+fn as_millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).serialize(to)
+}
+
+#[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+fn as_millis_if_some<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).serialize(to)
 }
 
 /// What came of a prompt.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Input {
     /// Somebody answered; with a schema, the value that met it.
     Reply(Box<Message>, Option<JsonValue>),
@@ -156,7 +240,8 @@ pub enum Input {
 }
 
 /// What came of a request for authorization.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Auth {
     /// The credential may be used by this name.
     Granted(String),
@@ -167,7 +252,8 @@ pub enum Auth {
 }
 
 /// Who asked a task to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CancelSource {
     /// CancelTask by a client.
     Client,
@@ -180,7 +266,8 @@ pub enum CancelSource {
 }
 
 /// A request to stop.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct CancelRequest {
     /// Who asked.
     pub source: CancelSource,
@@ -193,9 +280,10 @@ pub struct CancelRequest {
 }
 
 /// The answer to a [`Call`]. Each variant names the calls it answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    /// `UpdateStatus`, `AppendArtifact`, `CloseArtifact`, `Sleep`, `SleepUntil`.
+    /// `UpdateStatus`, `AppendArtifact`, `CloseArtifact`, `Sleep`, `SleepUntil`, `Poll`.
     Done,
     /// `History`.
     Messages(Vec<Message>),
@@ -216,7 +304,8 @@ pub enum Answer {
 }
 
 /// What the caller of a failed host function can do next. The WIT enum `error-kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
     /// Policy forbids it.
     Denied,
@@ -256,7 +345,7 @@ impl ErrorKind {
 }
 
 /// The one error record of the contract with agents.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestError {
     /// What the caller can do about it.
     pub kind: ErrorKind,
@@ -319,12 +408,23 @@ pub struct LogLine {
 /// A future that a trait object can return.
 pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'a>>;
 
+/// What a guest has seen and used when it calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// The latest reading of a clock that it was shown. No record of the call is earlier.
+    pub shown: Moment,
+    /// Thread CPU time of the activation so far.
+    pub cpu: Duration,
+}
+
 /// What carries a guest's work: the durable activation of the host's worker, or the bare message run.
 pub trait HostCalls: Send + 'static {
     /// Carries out one call. Dropped in the middle when the guest is stopped: implementations are cancel safe.
-    fn call(&mut self, call: Call) -> CallFuture<'_>;
+    fn call(&mut self, call: Call, seen: Seen) -> CallFuture<'_>;
     /// Takes one line for the operator.
     fn log(&mut self, line: LogLine);
-    /// The time that the guest sees: that of the last recorded event.
-    fn now(&self) -> Timestamp;
+    /// The time that the guest sees: that of the last record.
+    fn now(&self) -> Moment;
+    /// False while recorded answers are repeated: what the guest uses and says until then was counted and said before.
+    fn is_live(&self) -> bool;
 }

@@ -29,6 +29,8 @@ const FIELD_VALUE_BYTES: usize = 1024;
 pub(crate) struct Console(Arc<Mutex<Lines>>);
 
 struct Lines {
+    /// While it repeats what it said before: nothing is kept of it but the last words.
+    muted: bool,
     lines_left: usize,
     line_bytes_max: usize,
     dropped: u64,
@@ -48,9 +50,10 @@ pub(crate) enum Source {
 }
 
 impl Console {
-    /// An empty one.
+    /// An empty one, muted until [`Console::unmute`].
     pub(crate) fn new(limits: &Limits) -> Console {
         Console(Arc::new(Mutex::new(Lines {
+            muted: true,
             lines_left: limits.log_lines_max,
             line_bytes_max: limits.log_line_bytes_max,
             dropped: 0,
@@ -58,6 +61,11 @@ impl Console {
             partial: [Vec::new(), Vec::new()],
             last_words: String::new(),
         })))
+    }
+
+    /// Says that what comes now is said for the first time. A line counts by its end: one that began before is kept whole.
+    pub(crate) fn unmute(&self) {
+        self.lines().muted = false;
     }
 
     /// The stream for WASI.
@@ -109,6 +117,9 @@ impl Console {
 
 impl Lines {
     fn push(&mut self, level: LogLevel, message: &str, fields: Vec<(String, String)>) {
+        if self.muted {
+            return;
+        }
         let Some(left) = self.lines_left.checked_sub(1) else {
             self.dropped += 1;
             return;
@@ -218,6 +229,12 @@ mod tests {
     use crate::limits::Limits;
 
     fn console(log_lines_max: usize) -> Console {
+        let console = muted(log_lines_max);
+        console.unmute();
+        console
+    }
+
+    fn muted(log_lines_max: usize) -> Console {
         Console::new(&Limits { log_lines_max, log_line_bytes_max: 8, ..Limits::default() })
     }
 
@@ -261,6 +278,27 @@ mod tests {
         let words = console.last_words();
         assert!(words.ends_with("panicked at x\n"));
         assert!(words.len() <= super::LAST_WORDS_BYTES);
+    }
+
+    #[test]
+    fn what_is_repeated_is_not_said_again_and_costs_no_quota() {
+        let console = muted(2);
+        for text in ["a", "b", "c"] {
+            console.emit(LogLevel::Info, text, Vec::new());
+        }
+        write(&console, Source::Output, "d\nbegun ");
+        console.unmute();
+        write(&console, Source::Output, "x\n");
+        console.emit(LogLevel::Info, "e", Vec::new());
+        assert_eq!(texts(&console.finish()), ["begun x", "e"]);
+    }
+
+    #[test]
+    fn what_never_goes_live_says_nothing_but_has_last_words() {
+        let console = muted(10);
+        write(&console, Source::Error, "panic at\nx");
+        assert_eq!(console.last_words(), "panic at\nx\n");
+        assert!(console.finish().is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use crate::bindings::Plugin;
 use crate::guest::Guest;
 use crate::limits::Limits;
+use crate::timers;
 
 /// Bytes of an instance's memory that stay mapped when it is gone, so that the next one takes no page faults.
 const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
@@ -101,6 +102,7 @@ impl Profile {
         let engine = Engine::new(&config(name, limits, allocation))?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        timers::add_to_linker(&mut linker)?;
         Plugin::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
         Ok(Profile { name, engine, linker })
     }

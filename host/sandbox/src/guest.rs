@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chacha20::ChaCha20Rng;
-use kennel_protocol::Timestamp;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::call::{Answer, Call, GuestError, HostCalls, Refusal};
+use crate::call::{Answer, Call, GuestError, HostCalls, Moment, Refusal, Seen};
 use crate::clock::Clock;
 use crate::console::Console;
-use crate::convert::give;
 use crate::limits::Limits;
 use crate::memory::Memory;
+use crate::meter::Meter;
 use crate::random::{Stream, generator};
 use crate::run::TaskInfo;
+use crate::timers::Timers;
 use crate::wasi::Wasi;
 
 /// Why a host function has no value to return.
@@ -47,35 +47,58 @@ pub(crate) struct Facts {
     pub(crate) limits: Arc<Limits>,
 }
 
+/// What is counted of an instance.
+pub(crate) struct Counts {
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) memory: Memory,
+}
+
 /// The data of a wasmtime store.
 pub(crate) struct Guest {
     pub(crate) facts: Facts,
     pub(crate) console: Console,
     pub(crate) memory: Memory,
     pub(crate) random: ChaCha20Rng,
+    pub(crate) clock: Clock,
+    pub(crate) wasi: Wasi,
+    pub(crate) timers: Timers,
+    meter: Arc<Meter>,
     calls: Box<dyn HostCalls>,
-    clock: Clock,
-    wasi: Wasi,
+    live: bool,
     abandoned: bool,
 }
 
 impl Guest {
     /// State for a fresh instance.
-    pub(crate) fn new(facts: Facts, seed: [u8; 32], calls: Box<dyn HostCalls>) -> Guest {
+    pub(crate) fn new(facts: Facts, seed: [u8; 32], calls: Box<dyn HostCalls>, counts: Counts) -> Guest {
+        let Counts { meter, memory } = counts;
         let clock = Clock::default();
-        clock.set(give::since_epoch(calls.now()));
         let console = Console::new(&facts.limits);
         let wasi = Wasi::new(&facts.limits, &clock, &console, seed);
-        let memory = Memory::new(facts.limits.memory_bytes_max);
         let random = generator(seed, Stream::Ambient);
-        Guest { facts, console, memory, random, calls, clock, wasi, abandoned: false }
+        let mut guest = Guest {
+            facts,
+            console,
+            memory,
+            random,
+            clock,
+            wasi,
+            timers: Timers::default(),
+            meter,
+            calls,
+            live: false,
+            abandoned: false,
+        };
+        guest.follow();
+        guest
     }
 
     /// Carries one call out, or says why not. Cancel safe: so are implementations of [`HostCalls::call`].
     pub(crate) async fn call(&mut self, call: Call) -> Result<Answer, Failure> {
         self.pass_on_lines();
-        let answer = self.calls.call(call).await;
-        self.clock.set(give::since_epoch(self.calls.now()));
+        let seen = Seen { shown: self.clock.shown(), cpu: self.meter.cpu_inside() };
+        let answer = self.calls.call(call, seen).await;
+        self.follow();
         answer.map_err(|refusal| match refusal {
             Refusal::Guest(error) => Failure::Guest(error),
             Refusal::Abandon => self.abandon(),
@@ -96,8 +119,8 @@ impl Guest {
         self.abandon()
     }
 
-    /// The time of the last recorded event.
-    pub(crate) fn event_time(&self) -> Timestamp {
+    /// The time of the last record.
+    pub(crate) fn event_time(&self) -> Moment {
         self.calls.now()
     }
 
@@ -119,6 +142,16 @@ impl Guest {
             self.calls.log(line);
         }
         self.calls
+    }
+
+    /// Takes over what a record changes: the time, and whether there is anything left to repeat.
+    fn follow(&mut self) {
+        self.clock.set(self.calls.now());
+        if !self.live && self.calls.is_live() {
+            self.live = true;
+            self.meter.go_live();
+            self.console.unmute();
+        }
     }
 
     fn abandon(&mut self) -> Failure {

@@ -11,6 +11,7 @@
 //! let sandbox = Sandbox::new(SandboxConfig {
 //!     guest_threads: 2,
 //!     live_instances_max: 1000,
+//!     guest_memory_bytes_max: 1 << 30,
 //!     cache_dir: "cache".into(),
 //!     limits: Limits::default(),
 //! })?;
@@ -51,12 +52,14 @@ mod convert;
 
 mod bindings;
 
+mod budget;
 mod clock;
 mod console;
 mod memory;
 mod meter;
 mod random;
 mod ticker;
+mod timers;
 mod wasi;
 
 mod cache;

@@ -15,6 +15,10 @@ pub struct Limits {
     /// Bytes of linear memory and tables of one instance together. 128 MiB holds a Python interpreter with room for the
     /// two copies of an 8 MiB part that guests make.
     pub memory_bytes_max: usize,
+    /// Bytes of them that an instance has without asking. One that wants more first reserves `memory_bytes_max` of what all
+    /// guests may have together, and waits if that is not free. Rust agents start at 1.1 MiB: small ones never
+    /// ask.
+    pub memory_base_bytes: usize,
     /// Thread CPU time of one activation, waits left out. Half a minute of pure computation is far beyond an agent that
     /// calls others, and short enough that a spinning one is found soon.
     pub cpu_live_max: Duration,
@@ -49,7 +53,7 @@ pub struct Limits {
     pub resources_max: usize,
     /// Thread CPU time of `describe`. It returns a constant; language runtimes that start slowly need some of it.
     pub describe_cpu_max: Duration,
-    /// Wall time of `describe`. It has nothing to wait for, but WASI would let it sleep.
+    /// Wall time of `describe`. It has nothing to wait for but memory and a place to run, if the host is busy.
     pub describe_time_max: Duration,
 }
 
@@ -58,6 +62,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             memory_bytes_max: 128 * MIB,
+            memory_base_bytes: 2 * MIB,
             cpu_live_max: Duration::from_secs(30),
             wasm_stack_bytes_max: 512 * KIB,
             component_bytes_max: 64 * MIB,

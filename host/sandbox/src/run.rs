@@ -17,12 +17,14 @@ use wasmtime::Store;
 
 use crate::bindings::exports::kennel::agent::agent as wit;
 use crate::bindings::{Plugin, PluginPre};
+use crate::budget::{Budget, Holding, Reservation};
 use crate::call::{Draft, GuestError, HostCalls};
 use crate::convert::{give, take};
 use crate::describe::Denied;
-use crate::guest::{Facts, Guest};
+use crate::guest::{Counts, Facts, Guest};
 use crate::limits::Limits;
-use crate::meter::{Halt, Meter};
+use crate::memory::Memory;
+use crate::meter::{CpuBudget, Halt, Meter};
 use crate::ticker::Beat;
 use crate::trap::{Evidence, Trap};
 
@@ -74,8 +76,11 @@ pub struct Run {
     pub settings: BTreeMap<String, String>,
     /// Secret to the task and stored with it: all randomness of the guest comes from it.
     pub seed: [u8; 32],
-    /// What this activation may use.
+    /// What this activation may use, from where it is live.
     pub limits: Limits,
+    /// Thread CPU time for repeating what is recorded, until [`HostCalls::is_live`] turns true: three times what was
+    /// recorded and a second. The repetition may meet a slower machine, but one that takes longer will not end.
+    pub replay_cpu_max: Duration,
     /// What carries its work.
     pub calls: Box<dyn HostCalls>,
 }
@@ -116,6 +121,8 @@ pub struct Finished {
     pub end: End,
     /// Thread CPU time of the guest and of the host functions it called, waits left out.
     pub cpu: Duration,
+    /// The part of it since the run was live, which `cpu_live_max` bounds.
+    pub live_cpu: Duration,
     /// The most bytes of memory it had.
     pub memory_peak_bytes: usize,
     /// What the run was started with.
@@ -128,11 +135,12 @@ pub struct Running {
     task: JoinHandle<Finished>,
 }
 
-/// Stops a run and tells how much CPU time it used. Clones control the same run.
+/// Stops a run and tells what it uses. Clones control the same run.
 #[derive(Clone)]
 pub struct Control {
     meter: Arc<Meter>,
     beat: Beat,
+    holding: Holding,
 }
 
 /// What a run takes of its host.
@@ -141,6 +149,8 @@ pub(crate) struct Place {
     pub(crate) beat: Beat,
     /// One permit for each instance that may live.
     pub(crate) instances: Arc<Semaphore>,
+    /// What they may have together.
+    pub(crate) budget: Budget,
 }
 
 impl Control {
@@ -151,9 +161,15 @@ impl Control {
         self.beat.kick();
     }
 
-    /// Thread CPU time used so far.
+    /// Thread CPU time used so far, repeated work included.
     pub fn cpu(&self) -> Duration {
         self.meter.cpu()
+    }
+
+    /// Whether the run has reserved memory that other guests may be waiting for. It does so when it grows beyond
+    /// `memory_base_bytes`, and keeps it until its instance is gone.
+    pub fn holds_memory(&self) -> bool {
+        self.holding.is_held()
     }
 }
 
@@ -174,6 +190,7 @@ impl Running {
                 Err(_) => Finished {
                     end: End::Abandoned,
                     cpu: self.control.cpu(),
+                    live_cpu: self.control.meter.live_cpu(),
                     memory_peak_bytes: 0,
                     calls: Box::new(Denied),
                 },
@@ -198,23 +215,27 @@ pub(crate) fn start<K: Send + 'static>(
     run: Run,
     keep: K,
 ) -> Running {
-    let meter = Arc::new(Meter::default());
-    let control = Control { meter: Arc::clone(&meter), beat: place.beat.clone() };
+    let meter = Arc::new(Meter::new());
+    let reservation = Arc::new(Reservation::default());
+    let control = Control { meter: Arc::clone(&meter), beat: place.beat.clone(), holding: reservation.holding() };
     let task = guests.spawn(async move {
-        let finished = activate(&place, &plugin, run, &meter).await;
+        let memory = Memory::new(&run.limits, place.budget.clone(), reservation);
+        let finished = activate(&place, &plugin, run, Counts { meter, memory }).await;
         drop(keep);
         finished
     });
     Running { control, task }
 }
 
-async fn activate(place: &Place, plugin: &PluginPre<Guest>, run: Run, meter: &Meter) -> Finished {
+async fn activate(place: &Place, plugin: &PluginPre<Guest>, run: Run, counts: Counts) -> Finished {
+    let meter = Arc::clone(&counts.meter);
+    let budget = CpuBudget { replay_max: run.replay_cpu_max, live_max: run.limits.cpu_live_max };
     let limits = Arc::new(run.limits);
     let facts = Facts { info: Some(run.info), settings: run.settings, limits: Arc::clone(&limits) };
-    let guest = Guest::new(facts, run.seed, run.calls);
+    let guest = Guest::new(facts, run.seed, run.calls, counts);
     let turn = give::turn(run.turn);
     let mut instance = Instance::new(place, plugin, guest);
-    let called = instance.drive(meter, limits.cpu_live_max, Entry::Run(&turn)).await;
+    let called = instance.drive(&meter, budget, Entry::Run(&turn)).await;
     let end = match called {
         Ok(Value::Run(Ok(outcome))) => match take::outcome(outcome, &limits) {
             Ok(outcome) => End::Outcome(outcome),
@@ -222,10 +243,10 @@ async fn activate(place: &Place, plugin: &PluginPre<Guest>, run: Run, meter: &Me
         },
         Ok(Value::Run(Err(error))) => End::Error(take::error(&error, &limits)),
         Ok(Value::Card(_)) => End::Abandoned,
-        Err(cut) => cut.into_end(&limits),
+        Err(cut) => cut.into_end(&limits, budget),
     };
     let (calls, memory_peak_bytes) = instance.finish();
-    Finished { end, cpu: meter.cpu(), memory_peak_bytes, calls }
+    Finished { end, cpu: meter.cpu(), live_cpu: meter.live_cpu(), memory_peak_bytes, calls }
 }
 
 /// Which export to call.
@@ -245,15 +266,17 @@ pub(crate) enum Value {
 pub(crate) enum Cut {
     Trap(Trap),
     Cpu,
+    ReplayCpu,
     Stopped,
     Abandoned,
 }
 
 impl Cut {
-    fn into_end(self, limits: &Limits) -> End {
+    fn into_end(self, limits: &Limits, budget: CpuBudget) -> End {
         match self {
             Cut::Trap(trap) => End::Trap(trap),
             Cut::Cpu => End::Trap(Trap::cpu(limits)),
+            Cut::ReplayCpu => End::Trap(Trap::replay_cpu(budget.replay_max)),
             Cut::Stopped => End::Stopped,
             Cut::Abandoned => End::Abandoned,
         }
@@ -262,8 +285,10 @@ impl Cut {
 
 /// A store with at most one instance in it, used for one call.
 pub(crate) struct Instance<'a> {
-    // Field order is drop order: the permit must outlive the instance, whose slot it stands for.
+    // Field order is drop order: the permit and the reservation must outlive the instance, whose slot and memory they
+    // stand for. A store drops its data first, so what the data holds of the reservation does not do.
     store: Store<Guest>,
+    _reservation: Arc<Reservation>,
     place: &'a Place,
     plugin: &'a PluginPre<Guest>,
     permit: Option<OwnedSemaphorePermit>,
@@ -279,23 +304,32 @@ impl<'a> Instance<'a> {
     pub(crate) fn new(place: &'a Place, plugin: &'a PluginPre<Guest>, guest: Guest) -> Instance<'a> {
         let call_bytes_max = guest.facts.limits.call_bytes_max;
         let resources_max = guest.facts.limits.resources_max;
+        let reservation = guest.memory.reservation();
         let mut store = Store::new(plugin.engine(), guest);
-        store.limiter(|guest| &mut guest.memory);
+        store.limiter_async(|guest| &mut guest.memory);
         store.set_hostcall_fuel(call_bytes_max);
         store.set_max_component_handles(resources_max);
         // Yield at the next tick and at each one after it.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        Instance { store, place, plugin, permit: None }
+        Instance { store, _reservation: reservation, place, plugin, permit: None }
+    }
+
+    /// Waits for a place to live. Done by [`Instance::drive`] too, for who has none.
+    pub(crate) async fn admit(&mut self) {
+        if self.permit.is_none() {
+            // Closed only when the process ends; then the run goes on without a permit and is dropped with its thread.
+            self.permit = Arc::clone(&self.place.instances).acquire_owned().await.ok();
+        }
     }
 
     /// Makes the instance and calls the export. Whatever cuts it short, the call's future is dropped when this returns,
     /// and with it everything the guest was in the middle of.
-    pub(crate) async fn drive(&mut self, meter: &Meter, cpu_max: Duration, entry: Entry<'_>) -> Result<Value, Cut> {
+    pub(crate) async fn drive(&mut self, meter: &Meter, budget: CpuBudget, entry: Entry<'_>) -> Result<Value, Cut> {
         let live = self.place.beat.live();
         // The future of a guest with its host calls is large, and a panic in a host function must end this run only.
         let call = AssertUnwindSafe(Box::pin(self.call(entry))).catch_unwind();
-        let called = meter.run(call, cpu_max).await;
+        let called = meter.run(call, budget).await;
         drop(live);
         match called {
             Ok(Ok(Ok(value))) => Ok(value),
@@ -306,6 +340,7 @@ impl<'a> Instance<'a> {
             }
             Err(Halt::Stopped) => Err(Cut::Stopped),
             Err(Halt::Cpu) => Err(Cut::Cpu),
+            Err(Halt::ReplayCpu) => Err(Cut::ReplayCpu),
         }
     }
 
@@ -317,8 +352,7 @@ impl<'a> Instance<'a> {
     }
 
     async fn call(&mut self, entry: Entry<'_>) -> Result<Value, Broken> {
-        // Closed only when the process ends; then the run goes on without a permit and is dropped with its thread.
-        self.permit = Arc::clone(&self.place.instances).acquire_owned().await.ok();
+        self.admit().await;
         let plugin = self.plugin.instantiate_async(&mut self.store).await;
         let plugin = plugin.map_err(|error| Broken { error, instantiated: false })?;
         self.enter(&plugin, entry).await.map_err(|error| Broken { error, instantiated: true })

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kennel_protocol::Digest;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::bindings::PluginPre;
+use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::card::AgentDescription;
 use crate::describe::describe;
@@ -29,6 +30,10 @@ pub struct SandboxConfig {
     /// Instances that live at once, waiting ones included; more wait for their turn. Linux allows about 10,000 with its
     /// usual `vm.max_map_count`.
     pub live_instances_max: u32,
+    /// Bytes of memory that all guests have together, beyond the `memory_base_bytes` of each. One that needs more than its
+    /// base reserves its `memory_bytes_max` at once, and waits if less is free; one whose limit is larger than all of this
+    /// reserves all. Components that are being described have as much as one of them may use besides.
+    pub guest_memory_bytes_max: usize,
     /// Where compiled components are kept. Private to this host: made with mode 0700.
     pub cache_dir: PathBuf,
     /// Bounds for loading, and the stack of all guests.
@@ -89,7 +94,7 @@ struct Version {
 impl Sandbox {
     /// Starts engines, guest threads and tick. Blocks for some milliseconds.
     pub fn new(config: SandboxConfig) -> Result<Arc<Sandbox>, SandboxError> {
-        let SandboxConfig { guest_threads, live_instances_max, cache_dir, limits } = config;
+        let SandboxConfig { guest_threads, live_instances_max, guest_memory_bytes_max, cache_dir, limits } = config;
         let cache = Cache::open(&cache_dir).map_err(|source| SandboxError::Cache { path: cache_dir, source })?;
         let profiles = [ProfileName::Plain, ProfileName::Concurrent];
         let profiles = profiles.into_iter().map(|name| Profile::new(name, &limits, live_instances_max));
@@ -103,15 +108,16 @@ impl Sandbox {
             .enable_time()
             .build()
             .map_err(SandboxError::Threads)?;
-        let place = |instances_max| Place {
+        let place = |instances_max, bytes_max| Place {
             beat: ticker.beat(),
             instances: Arc::new(Semaphore::new(usize::try_from(instances_max).unwrap_or(Semaphore::MAX_PERMITS))),
+            budget: Budget::new(bytes_max),
         };
         Ok(Arc::new(Sandbox {
             guests: runtime.handle().clone(),
             runtime: Some(runtime),
-            running: place(live_instances_max),
-            describing: place(DESCRIBING_INSTANCES_MAX),
+            running: place(live_instances_max, guest_memory_bytes_max),
+            describing: place(DESCRIBING_INSTANCES_MAX, limits.memory_bytes_max),
             _ticker: ticker,
             workshop: Arc::new(Workshop { profiles, cache, limits }),
             compiling: Arc::new(Semaphore::new(1)),
@@ -133,6 +139,13 @@ impl Sandbox {
         });
         let card = described.await.map_err(|error| LoadError::Host(error.to_string()))??;
         Ok(Agent(Arc::new(Version { digest, card, plugin, sandbox: Arc::clone(self) })))
+    }
+
+    /// How many guests wait for memory now: that of others which hold a reservation ([`crate::Control::holds_memory`]) and
+    /// may do nothing with it but wait for a client. Await `wait_for(|waiting| *waiting > 0)`, and look again after each
+    /// instance that was dropped.
+    pub fn memory_pressure(&self) -> watch::Receiver<usize> {
+        self.running.budget.waiting()
     }
 
     async fn load(&self, bytes: Bytes) -> Result<Loaded, LoadError> {

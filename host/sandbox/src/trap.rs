@@ -3,10 +3,13 @@
 //! Never here: errors that the guest returned itself. To the machine an exhausted memory, an endless recursion and a panic
 //! look alike; this file tells them apart. Called by `run.rs` and `describe.rs`.
 
+use std::time::Duration;
+
 use wasmtime::WasmBacktrace;
 
 use crate::call::GuestError;
 use crate::engine::BACKTRACE_FRAMES_MAX;
+use crate::guest::Failure;
 use crate::limits::{Limits, bytes_text, cut};
 
 /// Bytes of the operator's text; the rest is cut. Function names in a backtrace can be long.
@@ -21,6 +24,9 @@ const PANIC_MARKS: &[&str] = &["panicked at", "panic at ", "panic: ", "Traceback
 /// Traces of an allocation that failed: Rust, Python, JavaScript.
 const MEMORY_MARKS: &[&str] = &["memory allocation of", "MemoryError", "out of memory"];
 
+/// What the operator reads of a guest that ran out of processor time.
+const NO_BACKTRACE: &str = "the guest was dropped where it stood, so there is no backtrace";
+
 /// The true reason why a guest was ended by force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrapReason {
@@ -28,6 +34,10 @@ pub enum TrapReason {
     Memory,
     /// It computed longer than it may.
     Cpu,
+    /// It computed longer than it may while it repeated recorded work.
+    ReplayCpu,
+    /// It waited by a function that has no error, and the wait was refused.
+    Refused,
     /// It called too deep.
     Stack,
     /// It panicked, or an exception was not caught.
@@ -50,6 +60,8 @@ impl TrapReason {
         match self {
             TrapReason::Memory => "memory",
             TrapReason::Cpu => "cpu",
+            TrapReason::ReplayCpu => "replay-cpu",
+            TrapReason::Refused => "refused",
             TrapReason::Stack => "stack",
             TrapReason::Panic => "panic",
             TrapReason::Unreachable => "unreachable",
@@ -82,15 +94,30 @@ pub(crate) struct Evidence<'a> {
 impl Trap {
     /// Judges an error that came out of the guest.
     pub(crate) fn judge(error: &wasmtime::Error, evidence: &Evidence<'_>) -> Trap {
-        let reason = reason(error, evidence);
         let words = evidence.last_words.trim_end();
         let text = if words.is_empty() { format!("{error:?}") } else { format!("{words}\n{error:?}") };
-        Trap::new(reason, &text, evidence.limits)
+        if let Some(Failure::Guest(refusal)) = error.downcast_ref() {
+            // Its message is made by the host, for clients too.
+            let public = cut(&refusal.message, evidence.limits.error_bytes_max).to_owned();
+            return Trap { public, ..Trap::new(TrapReason::Refused, &text, evidence.limits) };
+        }
+        Trap::new(reason(error, evidence), &text, evidence.limits)
     }
 
     /// A guest that used up its processor time.
     pub(crate) fn cpu(limits: &Limits) -> Trap {
-        Trap::new(TrapReason::Cpu, "the guest was dropped where it stood, so there is no backtrace", limits)
+        Trap::new(TrapReason::Cpu, NO_BACKTRACE, limits)
+    }
+
+    /// A guest that used up its processor time before all recorded work was repeated.
+    pub(crate) fn replay_cpu(replay_max: Duration) -> Trap {
+        // Rounded up: the figure is computed, and a third decimal of it tells nobody anything.
+        let seconds = replay_max.as_millis().div_ceil(1000);
+        Trap {
+            reason: TrapReason::ReplayCpu,
+            public: format!("The agent's work could not be repeated within {seconds} s of processor time."),
+            operator: NO_BACKTRACE.to_owned(),
+        }
     }
 
     /// A guest that returned something that breaks the contract.
@@ -146,9 +173,12 @@ fn public(reason: TrapReason, limits: &Limits) -> String {
             format!("The agent sent too much in one call (limit {}).", bytes_text(limits.call_bytes_max))
         }
         TrapReason::InvalidOutcome => "The agent returned an invalid result.".to_owned(),
-        TrapReason::Panic | TrapReason::Unreachable | TrapReason::OutOfBounds | TrapReason::Other => {
-            "The agent stopped unexpectedly.".to_owned()
-        }
+        TrapReason::ReplayCpu
+        | TrapReason::Refused
+        | TrapReason::Panic
+        | TrapReason::Unreachable
+        | TrapReason::OutOfBounds
+        | TrapReason::Other => "The agent stopped unexpectedly.".to_owned(),
     }
 }
 

@@ -1,8 +1,7 @@
 //! WASI 0.2 as guests see it: everything there, everything empty. No files, no sockets, no environment, no arguments;
 //! output is captured, clocks and randomness are those of the run.
 //!
-//! Never here: `kennel:agent`. Sleeps of WASI still run on the host's clock; the journal replaces them later. Called by
-//! `guest.rs`.
+//! Never here: `kennel:agent`, and waiting, which is `timers.rs`. Called by `guest.rs`.
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView};

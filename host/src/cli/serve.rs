@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -41,6 +42,15 @@ pub(crate) struct ServeArgs {
     /// Seconds that running work may go on after SIGTERM
     #[arg(long, default_value_t = 20, value_name = "SECONDS")]
     drain: u64,
+    /// Agents alive at once; more tasks wait for a place
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    instances: u32,
+    /// Memory of all agents together beyond 2 MiB for each; one that needs more waits for its turn
+    #[arg(long, default_value_t = 1_024, value_name = "MIB")]
+    agent_memory: usize,
+    /// Milliseconds that a task which waits keeps its instance; then it only costs rows
+    #[arg(long, default_value_t = 60_000, value_name = "MS")]
+    park_after: u64,
     /// Find everything by polling; for tests
     #[arg(long, hide = true)]
     no_pokes: bool,
@@ -48,7 +58,13 @@ pub(crate) struct ServeArgs {
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let limits = HostLimits { drain: std::time::Duration::from_secs(args.drain), ..HostLimits::default() };
+    let limits = HostLimits {
+        drain: Duration::from_secs(args.drain),
+        live_instances_max: args.instances,
+        guest_memory_bytes_max: args.agent_memory << 20,
+        grace: Duration::from_millis(args.park_after),
+        ..HostLimits::default()
+    };
     let settings = Settings {
         listen: args.listen,
         data: args.data,

@@ -24,7 +24,7 @@ use crate::answer::{AnswerSchema, INPUT_KEY};
 use crate::broker::{Hold, Slot};
 use crate::registry::Version;
 use crate::stream::{self, TaskStream, Until};
-use crate::work::{Assignment, Bare, BareEnd, Opened, Opening, RequestFacts, TaskFacts, Work};
+use crate::work::{Assignment, Bare, BareEnd, Entry, Opened, Opening, Past, RequestFacts, TaskFacts, Work};
 
 /// How long a bare message waits for a place.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
@@ -176,7 +176,7 @@ impl Service {
             request.configuration.as_ref().is_some_and(|configuration| configuration.return_immediately);
         let known = &version.agent.card().extensions;
         let active = extensions.into_iter().filter(|uri| known.iter().any(|extension| extension.uri == *uri)).collect();
-        let draft = self.draft(&scope, agent, request, active);
+        let draft = self.draft(&scope, agent, request, active)?;
         match version.agent.card().reply_mode {
             ReplyMode::Message => self.bare(version, draft).await,
             ReplyMode::Auto if !return_immediately => self.auto(scope, version, draft).await,
@@ -185,7 +185,13 @@ impl Service {
     }
 
     /// A new task's facts, and its message made complete. `extensions`: the active ones.
-    fn draft(&self, scope: &Scope, agent: &AgentId, request: SendMessageRequest, extensions: Vec<String>) -> Draft {
+    fn draft(
+        &self,
+        scope: &Scope,
+        agent: &AgentId,
+        request: SendMessageRequest,
+        extensions: Vec<String>,
+    ) -> Result<Draft, Error> {
         let key = scope.key(&TaskId::generate());
         let mut message = request.message;
         let context = message.context_id.take().unwrap_or_else(ContextId::generate);
@@ -203,9 +209,10 @@ impl Service {
                 accepted_output_modes: request.configuration.unwrap_or_default().accepted_output_modes,
                 extensions,
                 metadata: request.metadata,
+                entry: Some(entry()?),
             },
         };
-        Draft { key, facts, message }
+        Ok(Draft { key, facts, message })
     }
 
     /// A message that makes a task. With a free slot its first activation starts while the accept commits.
@@ -438,6 +445,14 @@ fn repeated(prompt: &Message, fault: &str, rev: Seq) -> Message {
 
 const DOES_NOT_FIT: &str = "The answer does not fit:";
 
+/// Entry 0 of a new task's journal.
+fn entry() -> Result<Entry, Error> {
+    Entry::new().map_err(|error| {
+        tracing::error!(%error, "the system gives no random numbers");
+        Error::internal()
+    })
+}
+
 fn assignment(
     new: &NewTask,
     draft: Draft,
@@ -453,7 +468,8 @@ fn assignment(
     debug_assert_eq!(claim.epoch(), Epoch::new(1));
     let Draft { facts, message, .. } = draft;
     let Place { version, slot, hold, accepted } = place;
-    Ok(Assignment { claim, at, fold, facts, message, version, slot, hold, accepted: Some(accepted), auto })
+    let (past, accepted) = (Past::default(), Some(accepted));
+    Ok(Assignment { claim, at, fold, facts, message, version, slot, hold, past, accepted, auto })
 }
 
 fn bare_answer(end: BareEnd) -> Result<Sent, Error> {

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use kennel_protocol::ArtifactId;
 use kennel_protocol::types::{Artifact, Content, Part};
 use kennel_sandbox::call::{ErrorKind, GuestError, Heading};
+use serde::{Deserialize, Serialize};
 
 use crate::config::TaskLimits;
 
 /// An artifact between `open` and `close`.
+#[derive(Serialize, Deserialize)]
 struct Piecewise {
     heading: Heading,
     /// Whether the first piece has been sent.
@@ -21,9 +23,15 @@ pub(crate) struct Piece {
     pub(crate) append: bool,
 }
 
-/// The artifacts of one activation.
+/// The artifacts of one task, and how much it has said.
 pub(crate) struct Artifacts {
     limits: TaskLimits,
+    books: Books,
+}
+
+/// What a checkpoint keeps of them.
+#[derive(Default, Serialize, Deserialize)]
+struct Books {
     open: HashMap<ArtifactId, Piecewise>,
     /// In the order in which they were opened, so that the host closes them in the same order.
     order: Vec<ArtifactId>,
@@ -35,56 +43,68 @@ pub(crate) struct Artifacts {
 
 impl Artifacts {
     pub(crate) fn new(limits: TaskLimits) -> Artifacts {
-        Artifacts { limits, open: HashMap::new(), order: Vec::new(), known: HashMap::new(), bytes: 0, said: 0 }
+        Artifacts { limits, books: Books::default() }
+    }
+
+    /// The books as they stand, JSON.
+    pub(crate) fn books(&self) -> String {
+        // Texts and numbers under text keys: it cannot fail.
+        serde_json::to_string(&self.books).unwrap_or_default()
+    }
+
+    /// Goes on from books that were kept.
+    pub(crate) fn restore(&mut self, books: &str) -> Result<(), serde_json::Error> {
+        self.books = serde_json::from_str(books)?;
+        Ok(())
     }
 
     /// Takes the parts of a message.
     pub(crate) fn say(&mut self, parts: &[Part]) -> Result<(), GuestError> {
-        let total = self.said + size_of(parts);
+        let total = self.books.said + size_of(parts);
         if total > self.limits.message_bytes_max {
             let text = format!("the messages of a task have at most {} bytes", self.limits.message_bytes_max);
             return Err(GuestError::new(ErrorKind::Limit, "message-bytes", text));
         }
-        self.said = total;
+        self.books.said = total;
         Ok(())
     }
 
     /// Takes a whole artifact; an id that exists is replaced.
     pub(crate) fn publish(&mut self, artifact: &Artifact) -> Result<(), GuestError> {
         let id = &artifact.artifact_id;
-        if self.open.contains_key(id) {
+        if self.books.open.contains_key(id) {
             return Err(invalid("artifact-id", format!("artifact {id} is still open; close it first")));
         }
-        let replaced = self.known.get(id).copied();
+        let replaced = self.books.known.get(id).copied();
         let size = size_of(&artifact.parts);
         self.grow(replaced.is_none(), size, replaced.unwrap_or(0))?;
-        self.known.insert(id.clone(), size);
+        self.books.known.insert(id.clone(), size);
         Ok(())
     }
 
     /// Begins an artifact in pieces.
     pub(crate) fn open(&mut self, id: ArtifactId, heading: Heading) -> Result<(), GuestError> {
-        if self.known.contains_key(&id) {
+        if self.books.known.contains_key(&id) {
             return Err(invalid("artifact-id", format!("artifact {id} is in use")));
         }
         self.grow(true, 0, 0)?;
-        self.known.insert(id.clone(), 0);
-        self.order.push(id.clone());
-        self.open.insert(id, Piecewise { heading, begun: false });
+        self.books.known.insert(id.clone(), 0);
+        self.books.order.push(id.clone());
+        self.books.open.insert(id, Piecewise { heading, begun: false });
         Ok(())
     }
 
     /// The next piece of an open artifact.
     pub(crate) fn append(&mut self, id: &ArtifactId, parts: Vec<Part>) -> Result<Piece, GuestError> {
         let size = size_of(&parts);
-        if !self.open.contains_key(id) {
+        if !self.books.open.contains_key(id) {
             return Err(not_open(id));
         }
         self.grow(false, size, 0)?;
-        if let Some(known) = self.known.get_mut(id) {
+        if let Some(known) = self.books.known.get_mut(id) {
             *known += size;
         }
-        let Some(piecewise) = self.open.get_mut(id) else { return Err(not_open(id)) };
+        let Some(piecewise) = self.books.open.get_mut(id) else { return Err(not_open(id)) };
         let append = std::mem::replace(&mut piecewise.begun, true);
         Ok(Piece { artifact: piecewise.artifact(id, parts, append), append })
     }
@@ -93,27 +113,27 @@ impl Artifacts {
     pub(crate) fn close(&mut self, id: &ArtifactId, parts: Vec<Part>) -> Result<Piece, GuestError> {
         let parts = if parts.is_empty() { empty_text() } else { parts };
         let piece = self.append(id, parts)?;
-        self.open.remove(id);
-        self.order.retain(|open| open != id);
+        self.books.open.remove(id);
+        self.books.order.retain(|open| open != id);
         Ok(piece)
     }
 
     /// The oldest artifact still open.
     pub(crate) fn next_open(&self) -> Option<ArtifactId> {
-        self.order.first().cloned()
+        self.books.order.first().cloned()
     }
 
     fn grow(&mut self, one_more: bool, bytes: usize, freed: usize) -> Result<(), GuestError> {
-        if one_more && self.known.len() >= self.limits.artifacts_max {
+        if one_more && self.books.known.len() >= self.limits.artifacts_max {
             let text = format!("a task has at most {} artifacts", self.limits.artifacts_max);
             return Err(GuestError::new(ErrorKind::Limit, "artifacts", text));
         }
-        let total = self.bytes.saturating_sub(freed) + bytes;
+        let total = self.books.bytes.saturating_sub(freed) + bytes;
         if total > self.limits.artifact_bytes_max {
             let text = format!("the artifacts of a task have at most {} bytes", self.limits.artifact_bytes_max);
             return Err(GuestError::new(ErrorKind::Limit, "artifact-bytes", text));
         }
-        self.bytes = total;
+        self.books.bytes = total;
         Ok(())
     }
 }

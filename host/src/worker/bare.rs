@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use kennel_protocol::types::Message;
 use kennel_protocol::{AgentId, TaskId, TenantId, Timestamp};
-use kennel_sandbox::call::{Answer, Call, CallFuture, Draft, ErrorKind, GuestError, HostCalls, LogLine, Refusal};
+use kennel_sandbox::call::{
+    Answer, Call, CallFuture, Draft, ErrorKind, GuestError, HostCalls, LogLine, Moment, Refusal, Seen,
+};
 use kennel_sandbox::{End, Outcome};
 use kennel_store::Clock;
 
@@ -26,7 +28,7 @@ struct BareCalls {
 }
 
 impl HostCalls for BareCalls {
-    fn call(&mut self, call: Call) -> CallFuture<'_> {
+    fn call(&mut self, call: Call, _: Seen) -> CallFuture<'_> {
         Box::pin(async move {
             match call {
                 Call::Sleep { time } if time <= SLEEP_MAX => Ok(slept(time).await),
@@ -46,8 +48,12 @@ impl HostCalls for BareCalls {
         logs::emit(self.tenant.as_str(), &self.agent, &self.task, &line);
     }
 
-    fn now(&self) -> Timestamp {
-        self.started
+    fn now(&self) -> Moment {
+        self.started.into()
+    }
+
+    fn is_live(&self) -> bool {
+        true
     }
 }
 

@@ -57,7 +57,7 @@ impl Subject {
     }
 
     /// An agent's message under an id that follows from the task and the position of the call.
-    pub(crate) fn message(&self, draft: Draft, call: u64) -> Message {
+    pub(crate) fn message(&self, draft: Draft, call: u32) -> Message {
         Message {
             message_id: format!("{}-{call}", self.task),
             context_id: Some(self.context.clone()),
@@ -71,7 +71,7 @@ impl Subject {
     }
 
     /// A failure as clients see it.
-    pub(crate) fn failed(&self, error: &GuestError, call: u64, at: Timestamp) -> StreamResponse {
+    pub(crate) fn failed(&self, error: &GuestError, call: u32, at: Timestamp) -> StreamResponse {
         let mut message = self.message(text(&error.message), call);
         message.metadata = Some(error_metadata(error));
         self.status(TaskState::Failed, Some(message), at)

@@ -18,7 +18,7 @@ pub(crate) struct Ending<'a> {
     pub(crate) lane: &'a Lane,
     pub(crate) gate: &'a ProgressGate,
     /// Number of the next id.
-    pub(crate) call: u64,
+    pub(crate) call: u32,
 }
 
 /// The last event of a task, or that the run leaves none.

@@ -163,7 +163,8 @@ impl Inbox {
         }
     }
 
-    fn look(&mut self, since: Option<Seq>) -> Option<Woken> {
+    /// What is there now: a cancel, or a message that came after `since`.
+    pub(crate) fn look(&mut self, since: Option<Seq>) -> Option<Woken> {
         let arrived = self.arrived.borrow_and_update();
         if let Some(cancel) = &arrived.cancel {
             return Some(Woken::Canceled(cancel.clone()));

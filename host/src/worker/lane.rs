@@ -1,8 +1,9 @@
 //! The ordered queue of one task's effects on their way to the writer.
 //!
 //! One commit is in flight at a time; what gathers behind it is merged into the next. A host call returns at once while the lane
-//! is short, else it waits. Invariants: what was pushed is committed in order or not at all; nothing is shown before its commit
-//! (readers see rows only); once a commit was not applied, the lane is dead and the rest is dropped with the instance.
+//! is short, else it waits. Invariants: what was pushed is committed in order or not at all, an event with the row of the call that
+//! made it; nothing is shown before its commit (readers see rows only); once a commit was not applied, the lane is dead and the rest
+//! is dropped with the instance.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,8 +11,10 @@ use std::time::Duration;
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{StreamResponse, TaskState};
 use kennel_protocol::{Digest, Seq, Timestamp};
-use kennel_store::{Claim, Commit, Committed, NewEvent, Position, RunChange, Store, StoreError, Stored};
-use tokio::sync::{Notify, oneshot};
+use kennel_store::{
+    Claim, Commit, Committed, NewAnswer, NewCall, NewEvent, Position, RunChange, Store, StoreError, Stored, Wait,
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
 /// Rows that may wait before a host call waits too.
@@ -40,6 +43,34 @@ pub(crate) enum Close {
     No,
     /// The event is the task's last.
     Finish,
+    /// The task waits without an instance.
+    Release(Wait),
+}
+
+/// Where a lane begins.
+pub(crate) struct Start {
+    /// Where the log stands.
+    pub(crate) at: Position,
+    /// The folded view there.
+    pub(crate) fold: Fold,
+    /// Rows of the journal.
+    pub(crate) calls: u32,
+    /// Whether earlier tries got nowhere: then the first row says that this one did.
+    pub(crate) tried: bool,
+    /// The right to run although earlier tries got nowhere; given back with the first row.
+    pub(crate) suspect: Option<OwnedSemaphorePermit>,
+}
+
+/// When a row that has no event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// At once.
+    Now {
+        /// The message or the request to stop that its call took.
+        taken: Option<u32>,
+    },
+    /// With the next effect: nothing depends on it until then.
+    Later,
 }
 
 /// A lane and the folded view of its task. Cheap to clone; clones share it.
@@ -63,6 +94,10 @@ struct State {
     last: Seq,
     fold: Fold,
     queue: Queue,
+    /// Rows of the journal, queued ones included.
+    calls: u32,
+    tried: bool,
+    suspect: Option<OwnedSemaphorePermit>,
     in_flight: bool,
     dead: bool,
     /// What came after the last written body.
@@ -72,9 +107,13 @@ struct State {
 #[derive(Default)]
 struct Queue {
     events: Vec<NewEvent>,
+    calls: Vec<NewCall>,
+    answers: Vec<(u32, NewAnswer)>,
     taken: Vec<u32>,
     bytes: usize,
     close: Option<Close>,
+    /// Whether it holds more than rows that can wait.
+    urgent: bool,
 }
 
 #[derive(Default)]
@@ -85,12 +124,13 @@ struct Tail {
 }
 
 impl Queue {
+    /// An event and the row of its call count as one.
     fn rows(&self) -> usize {
-        self.events.len() + self.taken.len()
+        self.events.len().max(self.calls.len()) + self.answers.len() + self.taken.len()
     }
 
     fn is_empty(&self) -> bool {
-        self.rows() == 0
+        self.rows() == 0 && self.close.is_none()
     }
 }
 
@@ -101,14 +141,17 @@ impl Lane {
         store: Arc<Store>,
         claim: Claim,
         commits: TaskTracker,
-        (at, fold): (Position, Fold),
+        start: Start,
         accepted: Option<oneshot::Receiver<()>>,
     ) -> Lane {
         let state = State {
-            at,
-            last: at.rev,
-            fold,
+            at: start.at,
+            last: start.at.rev,
+            fold: start.fold,
             queue: Queue::default(),
+            calls: start.calls,
+            tried: start.tried,
+            suspect: start.suspect,
             in_flight: accepted.is_some(),
             dead: false,
             tail: Tail::default(),
@@ -147,25 +190,88 @@ impl Lane {
         look(&state.fold, state.last)
     }
 
-    /// Queues an event. Large contents go to their own rows first. Cancel safe: queued whole or not at all.
-    pub(crate) async fn push(&self, mut event: StreamResponse, close: Close) -> Result<Seq, Dead> {
+    /// Queues an event of the host's own. Large contents go to their own rows first. Cancel safe: queued whole or not at all.
+    pub(crate) async fn push(&self, event: StreamResponse, close: Close) -> Result<Seq, Dead> {
+        self.push_with(event, None, close).await
+    }
+
+    /// As [`Lane::push`], with the row of the call that made the event.
+    pub(crate) async fn push_with(
+        &self,
+        mut event: StreamResponse,
+        call: Option<NewCall>,
+        close: Close,
+    ) -> Result<Seq, Dead> {
         let tenant = &self.shared.claim.key().tenant;
         let digests = match self.shared.store.cut_out(tenant, &mut event).await {
             Ok(digests) => digests,
             Err(error) => return self.give_up(&error),
         };
         self.room().await?;
-        self.enqueue(&event, digests, close)
+        self.enqueue(&event, digests, call, close)
     }
 
-    /// Notes that the agent has taken a client message or a cancel.
-    pub(crate) fn take(&self, n: u32) {
+    /// Queues the row of a call that has no event. Cancel safe.
+    pub(crate) async fn record(&self, call: NewCall, when: When) -> Result<(), Dead> {
+        self.room().await?;
         let mut state = self.state();
-        state.queue.taken.push(n);
+        state.queue.add_call(call);
+        state.calls += 1;
+        match when {
+            When::Later => {}
+            When::Now { taken } => {
+                state.queue.taken.extend(taken);
+                state.queue.urgent = true;
+            }
+        }
+        self.send(&mut state);
+        Ok(())
+    }
+
+    /// Queues what came of a call that was under way, with the message or the request to stop that it took.
+    pub(crate) fn answer(&self, idx: u32, answer: NewAnswer, taken: Option<u32>) {
+        let mut state = self.state();
+        state.queue.bytes += answer.result.body.len();
+        state.queue.answers.push((idx, answer));
+        state.queue.taken.extend(taken);
+        state.queue.urgent = true;
         self.send(&mut state);
     }
 
-    fn enqueue(&self, event: &StreamResponse, digests: Vec<Digest>, close: Close) -> Result<Seq, Dead> {
+    /// Notes that the agent has taken a request to stop.
+    pub(crate) fn take(&self, n: u32) {
+        let mut state = self.state();
+        state.queue.taken.push(n);
+        state.queue.urgent = true;
+        self.send(&mut state);
+    }
+
+    /// Gives the task up until something comes that its wait is for; what is queued goes first.
+    pub(crate) async fn release(&self, wait: Wait) -> Result<(), Dead> {
+        {
+            let mut state = self.state();
+            state.queue.close = Some(Close::Release(wait));
+            state.queue.urgent = true;
+            self.send(&mut state);
+        }
+        self.flush().await
+    }
+
+    /// Bytes that may be large, ready for a row.
+    pub(crate) async fn stored(&self, bytes: Vec<u8>) -> Result<Stored, Dead> {
+        match self.shared.store.stored(&self.shared.claim.key().tenant, bytes.into()).await {
+            Ok(stored) => Ok(stored),
+            Err(error) => self.give_up(&error),
+        }
+    }
+
+    fn enqueue(
+        &self,
+        event: &StreamResponse,
+        digests: Vec<Digest>,
+        call: Option<NewCall>,
+        close: Close,
+    ) -> Result<Seq, Dead> {
         let Ok(body) = serde_json::to_vec(event) else { return self.give_up("an event does not serialize") };
         let mut state = self.state();
         if state.dead {
@@ -183,9 +289,14 @@ impl Lane {
         let stop = stop_of(event);
         let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
         state.queue.events.push(NewEvent { stored: Stored { body: body.into(), blobs, digests }, stop });
+        if let Some(call) = call {
+            state.queue.add_call(NewCall { seq: Some(seq), ..call });
+            state.calls += 1;
+        }
         if close == Close::Finish {
             state.queue.close = Some(close);
         }
+        state.queue.urgent = true;
         self.send(&mut state);
         Ok(seq)
     }
@@ -204,6 +315,11 @@ impl Lane {
 
     /// Waits until everything queued is on disk. Cancel safe.
     pub(crate) async fn flush(&self) -> Result<(), Dead> {
+        {
+            let mut state = self.state();
+            state.queue.urgent = !state.queue.is_empty();
+            self.send(&mut state);
+        }
         self.wait_for(|state| state.queue.is_empty() && !state.in_flight).await
     }
 
@@ -228,7 +344,7 @@ impl Lane {
 
     /// Puts the next commit on its way if none is.
     fn send(&self, state: &mut State) {
-        if state.in_flight || state.dead || state.queue.is_empty() {
+        if state.in_flight || state.dead || !state.queue.is_due() {
             return;
         }
         state.in_flight = true;
@@ -245,7 +361,13 @@ impl Lane {
                 Ok(at) => state.at = at,
                 Err(Dead) => state.dead = true,
             }
+            let suspect = if state.tried { None } else { state.suspect.take() };
             drop(state);
+            if suspect.is_some() {
+                // It got further, so the next one may try.
+                drop(suspect);
+                self.shared.store.wakes().poke_due();
+            }
             self.shared.moved.notify_waiters();
         }
         self.shared.moved.notify_waiters();
@@ -254,23 +376,33 @@ impl Lane {
     /// All that is queued, as one commit; none ends the flight.
     fn next_commit(&self) -> Option<Commit> {
         let mut state = self.state();
-        if state.dead || state.queue.is_empty() {
+        if state.dead || !state.queue.is_due() {
             state.in_flight = false;
             return None;
         }
         let queue = std::mem::take(&mut state.queue);
+        let further = state.tried && !queue.calls.is_empty();
+        state.tried &= !further;
         let status = &state.fold.status;
         let (task_state, status_at) = (status.state, status.timestamp.unwrap_or(Timestamp::from_millis(0)));
         let body = state.body_if_due(queue.close);
         Some(Commit {
             at: state.at,
             events: queue.events,
+            calls: queue.calls,
+            journal: state.calls,
+            answers: queue.answers,
             state: task_state,
             status_at,
             open: task_state.is_interrupted(),
             body,
             taken: queue.taken,
-            run: if queue.close == Some(Close::Finish) { RunChange::Finish } else { RunChange::Keep },
+            run: match queue.close {
+                Some(Close::Finish) => RunChange::Finish,
+                Some(Close::Release(wait)) => RunChange::Release(wait),
+                Some(Close::No) | None if further => RunChange::Progress,
+                Some(Close::No) | None => RunChange::Keep,
+            },
         })
     }
 
@@ -301,18 +433,27 @@ impl Lane {
         }
     }
 
-    /// Ends an open prompt from the agent's side. False: a client's message closed it first; its event is read in
-    /// [`Lane::catch_up`]. The lane is empty: the agent waits.
-    pub(crate) async fn close_prompt(&self, event: StreamResponse, now: Timestamp) -> Result<bool, Dead> {
+    /// Ends an open prompt from the agent's side, with what came of its call. False: a client's message closed it first; its event is
+    /// read in [`Lane::catch_up`]. The lane is empty: the agent waits.
+    pub(crate) async fn close_prompt(
+        &self,
+        event: StreamResponse,
+        now: Timestamp,
+        answer: (u32, NewAnswer),
+        taken: Option<u32>,
+    ) -> Result<bool, Dead> {
         let Ok(body) = serde_json::to_vec(&event) else { return self.give_up("an event does not serialize") };
         let commit = Commit {
             at: self.position(),
             events: vec![NewEvent { stored: Stored::plain(body), stop: None }],
+            calls: Vec::new(),
+            journal: self.state().calls,
+            answers: vec![answer],
             state: TaskState::Working,
             status_at: now,
             open: false,
             body: None,
-            taken: Vec::new(),
+            taken: taken.into_iter().collect(),
             run: RunChange::Keep,
         };
         match self.write(commit).await? {
@@ -364,14 +505,26 @@ impl Lane {
     }
 }
 
+impl Queue {
+    /// Rows that can wait do, but not for ever.
+    fn is_due(&self) -> bool {
+        self.urgent || self.rows() >= ROWS_MAX || self.bytes >= BYTES_MAX
+    }
+
+    fn add_call(&mut self, call: NewCall) {
+        self.bytes += call.bytes();
+        self.calls.push(call);
+    }
+}
+
 impl State {
     /// The folded body when it is time to write it. It shows all that is queued, which is what the commit takes.
     fn body_if_due(&mut self, close: Option<Close>) -> Option<Stored> {
-        let stop = close.is_some() || self.fold.status.state.is_interrupted();
+        let stop = matches!(close, Some(Close::Finish)) || self.fold.status.state.is_interrupted();
         let grown = (self.tail.events >= FOLD_EVENTS || self.tail.bytes >= FOLD_BYTES)
             && self.tail.bytes >= self.tail.body_bytes / 2;
         let short = self.last.get() <= SHORT_EVENTS && self.tail.bytes < FOLD_BYTES / 16;
-        if !grown && (!stop || short) {
+        if self.tail.events == 0 || !grown && (!stop || short) {
             return None;
         }
         let body = serde_json::to_vec(&self.fold).ok()?;

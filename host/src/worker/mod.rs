@@ -1,39 +1,41 @@
 //! The worker: takes runs, from the broker as values and from the store by claims, and supervises each to its end.
 //!
-//! At start nothing special runs: the same loops find what a former host left. Until the journal exists, a task that had shown
-//! more than its accept cannot go on from there and ends FAILED with the code `host-restarted`.
+//! At start nothing special runs: the same loops find what a former host left, and the journal of each task leads a fresh instance to
+//! where the last one stood.
 
 mod activation;
 mod artifacts;
 mod bare;
+mod course;
 mod event;
 mod finish;
 mod inbox;
+mod journal;
 mod lane;
 mod logs;
 mod progress;
 mod run;
 mod supervise;
+mod waits;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kennel_protocol::Seq;
-use kennel_protocol::types::TaskState;
+use kennel_protocol::types::{Message, TaskState};
+use kennel_protocol::{Seq, Ver};
 use kennel_sandbox::Limits;
 use kennel_sandbox::call::GuestError;
-use kennel_store::{Attempt, ClaimedRun, Store, StoreError, TaskView};
-use tokio::sync::mpsc;
+use kennel_store::{Attempt, Claimable, ClaimedRun, JournalEnd, Store, StoreError, TaskView};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Hold, Slot};
 use crate::config::HostLimits;
-use crate::registry::Registry;
-use crate::work::{Assignment, RequestFacts, TaskFacts, Work};
+use crate::registry::{Registry, Version};
+use crate::work::{Assignment, Entry, Past, RequestFacts, TaskFacts, Work};
 use event::Subject;
-use lane::{Close, Lane};
+use lane::{Close, Lane, Start};
 
 /// Runs claimed at once.
 const CLAIMS_MAX: usize = 32;
@@ -41,9 +43,8 @@ const CLAIMS_MAX: usize = 32;
 const ORPHANS_EVERY: Duration = Duration::from_secs(5);
 /// How long a run waits whose component cannot be loaded.
 const LOAD_RETRY: Duration = Duration::from_secs(5);
-
-/// How often a stopping host looks whether anything still runs.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// How long a run waits that only a newer host can go on with.
+const NEWER_HOST_RETRY: Duration = Duration::from_secs(60);
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -57,8 +58,8 @@ pub(crate) struct Parts {
     pub limits: HostLimits,
     /// Bounds of one activation.
     pub sandbox_limits: Limits,
-    /// Secret of this host, from which tasks get their random seeds.
-    pub seed_key: [u8; 32],
+    /// How many guests wait for memory.
+    pub memory_pressure: watch::Receiver<usize>,
 }
 
 /// The worker of one host.
@@ -68,15 +69,15 @@ pub(crate) struct Worker {
     registry: Arc<Registry>,
     pub(crate) limits: HostLimits,
     pub(crate) sandbox_limits: Limits,
-    pub(crate) seed_key: [u8; 32],
+    pub(crate) memory_pressure: watch::Receiver<usize>,
     /// Commits on their way, and timers of lanes. Closed: the host gives up on a store that does not take them.
     pub(crate) commits: TaskTracker,
     /// Supervisors.
     tasks: TaskTracker,
-    /// How many of them wait for a client's message, so that no drain time would bring them to an end.
-    pub(crate) waiting: Arc<AtomicUsize>,
-    /// Stops the loops: nothing new is taken.
-    stopping: CancellationToken,
+    /// Of the runs that got nowhere when they were last tried, one at a time runs: it may be what ends the host.
+    suspects: Arc<Semaphore>,
+    /// Stops the loops: nothing new is taken, and what waits leaves.
+    pub(crate) stopping: CancellationToken,
     /// Ends what runs.
     pub(crate) drained: CancellationToken,
 }
@@ -90,10 +91,10 @@ impl Worker {
             registry: parts.registry,
             limits: parts.limits,
             sandbox_limits: parts.sandbox_limits,
-            seed_key: parts.seed_key,
+            memory_pressure: parts.memory_pressure,
             commits: TaskTracker::new(),
             tasks: TaskTracker::new(),
-            waiting: Arc::default(),
+            suspects: Arc::new(Semaphore::new(1)),
             stopping: CancellationToken::new(),
             drained: CancellationToken::new(),
         });
@@ -108,7 +109,7 @@ impl Worker {
         self.stopping.cancel();
         self.broker.close();
         self.tasks.close();
-        if tokio::time::timeout(self.limits.drain, self.idle()).await.is_err() {
+        if tokio::time::timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
             tracing::info!(tasks = self.broker.held().len(), "the drain time is over; running tasks are given back");
         }
         self.drained.cancel();
@@ -116,13 +117,6 @@ impl Worker {
         self.commits.close();
         self.tasks.wait().await;
         self.commits.wait().await;
-    }
-
-    /// Waits until nothing runs but what waits for a client.
-    async fn idle(&self) {
-        while self.tasks.len() > self.waiting.load(Ordering::Relaxed) {
-            tokio::time::timeout(DRAIN_LOOK, self.tasks.wait()).await.ok();
-        }
     }
 
     /// New work that the service hands over with a slot.
@@ -147,23 +141,50 @@ impl Worker {
 
     /// Claims while there are slots and due runs.
     async fn claim_due(self: &Arc<Self>) -> Result<(), StoreError> {
-        while !self.stopping.is_cancelled() && self.store.has_due().await? {
+        while !self.stopping.is_cancelled() && self.store.has_due(Claimable::Sound).await? {
             let mut slots: Vec<Slot> = Vec::new();
             while let Some(slot) = self.broker.try_slot().filter(|_| slots.len() < CLAIMS_MAX) {
                 slots.push(slot);
             }
             if slots.is_empty() {
+                self.broker.press();
                 return Ok(());
             }
             let limit = u32::try_from(slots.len()).unwrap_or(u32::MAX);
-            for (run, slot) in self.store.claim(limit).await?.into_iter().zip(slots) {
-                let Some(hold) = self.broker.hold(&run.claim.key().clone()) else {
-                    // This host holds an older claim of it, which is fenced now and ends by itself.
-                    self.store.give_back(&run.claim, Attempt::DoesNotCount, "held", LOAD_RETRY).await?;
-                    continue;
-                };
-                self.tasks.spawn(Arc::clone(self).resume(run, slot, hold));
+            for (run, slot) in self.store.claim(Claimable::Sound, limit).await?.into_iter().zip(slots) {
+                self.take_up(run, slot, None).await?;
             }
+        }
+        self.claim_suspect().await
+    }
+
+    /// Claims one run that got nowhere before, unless one is being tried.
+    async fn claim_suspect(self: &Arc<Self>) -> Result<(), StoreError> {
+        let Ok(permit) = Arc::clone(&self.suspects).try_acquire_owned() else { return Ok(()) };
+        if self.stopping.is_cancelled() || !self.store.has_due(Claimable::Suspect).await? {
+            return Ok(());
+        }
+        let Some(slot) = self.broker.try_slot() else {
+            self.broker.press();
+            return Ok(());
+        };
+        match self.store.claim(Claimable::Suspect, 1).await?.pop() {
+            Some(run) => self.take_up(run, slot, Some(permit)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts on a claimed run.
+    async fn take_up(
+        self: &Arc<Self>,
+        run: ClaimedRun,
+        slot: Slot,
+        suspect: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), StoreError> {
+        match self.broker.hold(run.claim.key()) {
+            Some(hold) => drop(self.tasks.spawn(Arc::clone(self).resume(run, slot, hold, suspect))),
+            // This host holds an older claim of it, which is fenced now and ends by itself.
+            None => drop(self.store.give_back(&run.claim, Attempt::DoesNotCount, "held", LOAD_RETRY).await?),
         }
         Ok(())
     }
@@ -180,55 +201,66 @@ impl Worker {
     }
 
     /// Goes on with a claimed run.
-    async fn resume(self: Arc<Self>, run: ClaimedRun, slot: Slot, hold: Hold) {
-        match self.assignment(&run, slot, hold).await {
-            Ok(Some(assignment)) => supervise::supervise(self, assignment).await,
-            Ok(None) => {}
+    async fn resume(self: Arc<Self>, run: ClaimedRun, slot: Slot, hold: Hold, suspect: Option<OwnedSemaphorePermit>) {
+        match self.next_step(&run).await {
+            Ok(Next::Run(ready)) => {
+                let Ready { view, message, version, journal } = *ready;
+                let facts = task_facts(&view);
+                let past = Past { journal, inbox: view.inbox, attempts: run.attempts, suspect };
+                let (claim, at, fold) = (run.claim, run.at, view.fold);
+                let (accepted, auto) = (None, None);
+                let assignment =
+                    Assignment { claim, at, fold, facts, message, version, slot, hold, past, accepted, auto };
+                supervise::supervise(self, assignment).await;
+            }
+            Ok(Next::End(view, state, error)) => self.end(&run, *view, state, error).await,
+            Ok(Next::GiveBack { attempt, reason, after }) => {
+                drop(hold);
+                self.give_back(&run, attempt, &reason, after).await;
+            }
+            Ok(Next::Nothing) => {}
             Err(error) => {
                 tracing::warn!(task.id = %run.claim.key().task, %error, "a claimed run could not be read");
-                self.give_back(&run, Attempt::DoesNotCount, "it could not be read").await;
+                self.give_back(&run, Attempt::DoesNotCount, "it could not be read", LOAD_RETRY).await;
             }
         }
     }
 
-    async fn give_back(&self, run: &ClaimedRun, attempt: Attempt, reason: &str) {
-        if let Err(error) = self.store.give_back(&run.claim, attempt, reason, LOAD_RETRY).await {
+    async fn give_back(&self, run: &ClaimedRun, attempt: Attempt, reason: &str, after: Duration) {
+        if let Err(error) = self.store.give_back(&run.claim, attempt, reason, after).await {
             tracing::warn!(task.id = %run.claim.key().task, %error, "a lease was not given back");
         }
     }
 
-    /// All that a claimed run needs. None: it has been ended or given back.
-    async fn assignment(
-        self: &Arc<Self>,
-        run: &ClaimedRun,
-        slot: Slot,
-        hold: Hold,
-    ) -> Result<Option<Assignment>, StoreError> {
-        let Some(mut view) = self.store.held_task(&run.claim).await? else { return Ok(None) };
-        let waiting = self.store.waiting(run.claim.key()).await?;
-        if waiting.is_some_and(|waiting| waiting.cancel.is_some()) {
-            self.end(run, view, TaskState::Canceled, None).await;
-            return Ok(None);
+    /// What is to become of a claimed run.
+    async fn next_step(&self, run: &ClaimedRun) -> Result<Next, StoreError> {
+        let key = run.claim.key();
+        let Some(mut view) = self.store.held_task(&run.claim).await? else { return Ok(Next::Nothing) };
+        let journal = self.store.journal_end(key).await?;
+        let waiting = self.store.waiting(key).await?;
+        if run.at.ver == Ver::new(1) && waiting.is_some_and(|waiting| waiting.cancel.is_some()) {
+            return Ok(Next::End(Box::new(view), TaskState::Canceled, None));
         }
-        if view.rev > Seq::FIRST || run.attempts > self.limits.task.attempts_max {
-            let error = interrupted(&view, run.attempts);
-            self.end(run, view, TaskState::Failed, Some(error)).await;
-            return Ok(None);
+        let entry = task_facts(&view).request.entry;
+        if let Some(error) = hopeless(&view, entry.as_ref(), &journal, run.attempts, self.limits.task.attempts_max) {
+            return Ok(Next::End(Box::new(view), TaskState::Failed, Some(error)));
+        }
+        if !entry.as_ref().is_none_or(Entry::is_known) {
+            let reason = "its journal needs a newer version of Kennel".to_owned();
+            return Ok(Next::GiveBack { attempt: Attempt::DoesNotCount, reason, after: NEWER_HOST_RETRY });
         }
         let version = match self.registry.version(&run.digest).await {
             Ok(version) => version,
             Err(error) => {
-                tracing::error!(task.id = %run.claim.key().task, %error, "the component of a task cannot be loaded");
-                self.give_back(run, Attempt::Counts, &error.to_string()).await;
-                return Ok(None);
+                tracing::error!(task.id = %key.task, %error, "the component of a task cannot be loaded");
+                let reason = error.to_string();
+                return Ok(Next::GiveBack { attempt: Attempt::Counts, reason, after: LOAD_RETRY });
             }
         };
-        let Some(first) = view.inbox.first_mut() else { return Ok(None) };
+        let Some(first) = view.inbox.first_mut() else { return Ok(Next::Nothing) };
         let mut message = first.message.clone();
-        self.store.complete_message(&run.claim.key().tenant, &mut message).await?;
-        let facts = task_facts(&view);
-        let (claim, at, fold) = (run.claim.clone(), run.at, view.fold);
-        Ok(Some(Assignment { claim, at, fold, facts, message, version, slot, hold, accepted: None, auto: None }))
+        self.store.complete_message(&key.tenant, &mut message).await?;
+        Ok(Next::Run(Box::new(Ready { view, message, version, journal })))
     }
 
     /// Ends a claimed task without running it.
@@ -236,31 +268,63 @@ impl Worker {
         let key = run.claim.key();
         let subject = Subject { task: key.task.clone(), context: view.row.context.clone() };
         let now = self.store.clock().now();
+        let calls = self.store.journal_end(key).await.map_or(0, |journal| journal.last);
         let event = match &error {
-            Some(error) => subject.failed(error, view.rev.get() << 16, now),
+            Some(error) => subject.failed(error, calls + 1, now),
             None => subject.status(state, None, now),
         };
-        let lane =
-            Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), (run.at, view.fold), None);
+        let start = Start { at: run.at, fold: view.fold, calls, tried: false, suspect: None };
+        let lane = Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), start, None);
         let ended = match lane.push(event, Close::Finish).await {
             Ok(_) => lane.flush().await,
             Err(dead) => Err(dead),
         };
         if ended.is_err() {
-            self.give_back(run, Attempt::DoesNotCount, "its end could not be written").await;
+            self.give_back(run, Attempt::DoesNotCount, "its end could not be written", LOAD_RETRY).await;
         }
     }
 }
 
-/// Why a task that was interrupted is not run again.
-fn interrupted(view: &TaskView, attempts: u32) -> GuestError {
-    if view.rev > Seq::FIRST {
+/// What is to become of a claimed run.
+enum Next {
+    /// It runs.
+    Run(Box<Ready>),
+    /// It is over without running: in this state, perhaps with this error.
+    End(Box<TaskView>, TaskState, Option<GuestError>),
+    /// Not now.
+    GiveBack { attempt: Attempt, reason: String, after: Duration },
+    /// The task is gone.
+    Nothing,
+}
+
+/// All that a claimed run needs.
+struct Ready {
+    view: TaskView,
+    message: Message,
+    version: Arc<Version>,
+    journal: JournalEnd,
+}
+
+/// Why a task cannot be continued, if it cannot.
+fn hopeless(
+    view: &TaskView,
+    entry: Option<&Entry>,
+    journal: &JournalEnd,
+    attempts: u32,
+    attempts_max: u32,
+) -> Option<GuestError> {
+    if journal.last != journal.counted {
+        let text = format!("The task's journal has {} rows and should have {}.", journal.last, journal.counted);
+        return Some(supervise::host_failure("journal", &text));
+    }
+    if entry.is_none() && view.rev > Seq::FIRST {
         let text = "The host was restarted while the agent was at work, and the work could not be continued.";
         let mut error = supervise::host_failure("host-restarted", text);
         error.retryable = true;
-        return error;
+        return Some(error);
     }
-    supervise::host_failure("attempts", &format!("The agent was started {attempts} times without an end."))
+    let text = || format!("The agent was started {} times and got no further.", attempts - 1);
+    (attempts > attempts_max).then(|| supervise::host_failure("attempts", &text()))
 }
 
 fn task_facts(view: &TaskView) -> TaskFacts {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_protocol::types::StreamResponse;
+use kennel_store::NewCall;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::lane::{Close, Dead, Lane};
+use super::lane::{Close, Dead, Lane, When};
 
 /// Progress events of a task are at least this far apart.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -33,16 +34,17 @@ impl ProgressGate {
         ProgressGate { lane, timers, state: Arc::default() }
     }
 
-    /// Sends the event now, or keeps it as the newest until its time has come.
-    pub(crate) async fn offer(&self, event: StreamResponse) -> Result<(), Dead> {
+    /// Sends the event now, or keeps it as the newest until its time has come. The row of its call is queued in either case.
+    pub(crate) async fn offer(&self, event: StreamResponse, call: NewCall) -> Result<(), Dead> {
         let mut state = self.state.lock().await;
         let due = state.sent.map(|sent| sent + INTERVAL);
         match due.filter(|due| *due > Instant::now()) {
             None => {
                 state.sent = Some(Instant::now());
-                self.lane.push(event, Close::No).await.map(drop)
+                self.lane.push_with(event, Some(call), Close::No).await.map(drop)
             }
             Some(due) => {
+                self.lane.record(call, When::Later).await?;
                 state.held = Some(event);
                 if !state.timed {
                     state.timed = true;

@@ -17,12 +17,13 @@ pub(crate) struct Parts {
     pub(crate) message: Message,
 }
 
-/// A run's fixed half.
+/// A run without a task.
 pub(crate) fn bare(worker: &Worker, parts: Parts, calls: Box<dyn HostCalls>) -> Run {
     let info = info(&parts);
-    let seed = seed(worker, &parts.task);
+    let seed = seed(&parts, 1);
     let turn = Turn { message: parts.message, checkpoint: None, generation: 1 };
-    Run { turn, info, settings: Default::default(), seed, limits: worker.sandbox_limits.clone(), calls }
+    let (settings, replay_cpu_max) = Default::default();
+    Run { turn, info, settings, seed, limits: worker.sandbox_limits.clone(), replay_cpu_max, calls }
 }
 
 /// The answer of `task.info`.
@@ -43,10 +44,11 @@ pub(crate) fn info(parts: &Parts) -> TaskInfo {
     }
 }
 
-/// Secret to the task: a hash of the host's key and the task's id, so that a task that runs again gets the same.
-pub(crate) fn seed(worker: &Worker, task: &TaskId) -> [u8; 32] {
+/// The seed of a generation: secret to the task, and the same whenever the generation is repeated.
+pub(crate) fn seed(parts: &Parts, generation: u32) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(worker.seed_key);
-    hash.update(task.as_str());
+    hash.update(parts.facts.request.entry.as_ref().map_or([0; 32], |entry| entry.seed));
+    hash.update(generation.to_le_bytes());
+    hash.update(parts.task.as_str());
     hash.finalize().into()
 }

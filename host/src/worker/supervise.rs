@@ -1,26 +1,33 @@
-//! One supervisor per running task: starts the guest, brings it what arrives, ends it when its time is over, and writes its end.
+//! One supervisor per running task: starts the guest, brings it what arrives, takes the instance away while it waits, ends it when its
+//! time is over, and writes its end.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use kennel_protocol::TaskId;
 use kennel_protocol::types::TaskState;
-use kennel_sandbox::call::GuestError;
+use kennel_sandbox::call::{GuestError, Moment};
 use kennel_sandbox::{Control, End, Finished, Outcome, ReplyMode, Run, Trap, Turn};
-use kennel_store::{Attempt, Scope, Subscription};
+use kennel_store::{Attempt, CHECKPOINT, JournalEnd, NewAnswer, NewCall, Scope, Subscription, Wait};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::activation::{self, Activation, Facts};
 use super::artifacts::Artifacts;
+use super::course::Course;
 use super::event::Subject;
 use super::finish::{Ending, Last, last};
 use super::inbox::{Inbox, Mailroom};
-use super::lane::Lane;
+use super::journal::{Begin, Journal};
+use super::lane::{Dead, Lane, Start, When};
 use super::progress::ProgressGate;
 use super::{Worker, bare, run};
-use crate::work::{Assignment, BareEnd, Opening};
+use crate::broker::Hold;
+use crate::work::{Assignment, BareEnd, Opening, Past};
 
 /// In the reply mode `auto` a run that takes longer becomes a task.
 const AUTO_OPENS_AFTER: Duration = Duration::from_millis(50);
@@ -28,6 +35,10 @@ const AUTO_OPENS_AFTER: Duration = Duration::from_millis(50);
 const FORCE_FLUSH_MAX: Duration = Duration::from_secs(1);
 /// How long a run that was given up waits for its next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What a repetition may cost: this many times the CPU time that was recorded…
+const REPLAY_FACTOR: u32 = 3;
+/// …and this much, for runs too short to be measured.
+const REPLAY_LEAST: Duration = Duration::from_secs(1);
 
 /// What a supervised run came to.
 enum Over {
@@ -37,8 +48,8 @@ enum Over {
     Forced,
     /// Another holder has the task.
     Lost,
-    /// The host is stopping.
-    Drained,
+    /// The instance is not worth its place: it waits, or the host is stopping.
+    Leave,
 }
 
 /// Everything of one running task.
@@ -48,54 +59,62 @@ struct Supervisor {
     lane: Lane,
     gate: ProgressGate,
     artifacts: Arc<Mutex<Artifacts>>,
-    calls: Arc<AtomicU64>,
     mailroom: Mailroom,
     subscription: Subscription,
     /// When the task must be over whatever the agent does.
     force_at: Option<Instant>,
     /// When its lifetime is over.
+    expires: kennel_protocol::Timestamp,
     expires_at: Option<Instant>,
     opening: Option<Opening>,
+    hold: Option<Hold>,
 }
 
-/// Runs a task from its message to its end, or until the host gives it up.
+/// Runs a task from where it stands to its end, to a long wait, or until the host gives it up.
 pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
-    let Assignment { claim, at, fold, facts, message, version, slot, hold, accepted, auto } = assignment;
+    let Assignment { claim, at, fold, facts, message, version, slot, hold, past, accepted, auto } = assignment;
+    let Past { journal, inbox, attempts, suspect } = past;
     let key = claim.key().clone();
-    let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), (at, fold), accepted);
-    let subject = Subject { task: key.task.clone(), context: facts.context.clone() };
-    let scope = Scope { tenant: key.tenant.clone(), owner: facts.owner.clone(), agent: None };
+    let begun = fold.status.state != TaskState::Submitted;
+    let start = Start { at, fold, calls: journal.last, tried: attempts > 1, suspect };
+    let known = accepted.is_none();
+    let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), start, accepted);
     let credentials = version.agent.card().requests.iter().filter(|request| request.kind == "credential");
     let shared = Arc::new(Facts {
         store: Arc::clone(&worker.store),
-        subject,
-        scope,
+        subject: Subject { task: key.task.clone(), context: facts.context.clone() },
+        scope: Scope { tenant: key.tenant.clone(), owner: facts.owner.clone(), agent: None },
         limits: worker.limits.task,
         agent: facts.agent.clone(),
         credentials: credentials.map(|request| request.name.clone()).collect(),
-        begun: AtomicBool::new(false),
-        waiting: Arc::clone(&worker.waiting),
+        begun: AtomicBool::new(begun),
+        course: Arc::new(Course::default()),
+        past: inbox,
     });
     let (opening, reply) = auto.unzip();
     let life_ms = facts.expires.millis().saturating_sub(worker.store.clock().now().millis());
     let mut supervisor = Supervisor {
         gate: ProgressGate::new(lane.clone(), worker.commits.clone()),
         artifacts: Arc::new(Mutex::new(Artifacts::new(worker.limits.task))),
-        calls: Arc::default(),
         mailroom: Mailroom::new(Arc::clone(&worker.store), key.clone(), worker.limits.task.cancel_grace),
         // Before the first read, so that nothing that comes from now on is missed.
         subscription: worker.store.subscribe(&key),
         force_at: None,
+        expires: facts.expires,
         expires_at: Instant::now().checked_add(Duration::from_millis(u64::try_from(life_ms).unwrap_or(0))),
         opening,
+        hold: Some(hold),
         facts: shared,
         lane,
         worker: Arc::clone(&worker),
     };
     let parts = run::Parts { tenant: key.tenant.clone(), task: key.task.clone(), facts, message };
-    supervisor.run_to_end(&version.agent, parts, reply).await;
+    // What waits in the inbox goes before a deadline that has passed meanwhile.
+    if !known || !supervisor.look_into_inbox().await {
+        supervisor.run_to_end(&version.agent, parts, journal, reply).await;
+    }
+    drop(supervisor);
     drop(slot);
-    drop(hold);
     worker.store.wakes().poke_due();
 }
 
@@ -105,69 +124,121 @@ impl Supervisor {
         &mut self,
         agent: &kennel_sandbox::Agent,
         parts: run::Parts,
+        journal: JournalEnd,
         mut reply: Option<tokio::sync::oneshot::Sender<BareEnd>>,
     ) {
-        let mut turn = Turn { message: parts.message.clone(), checkpoint: None, generation: 1 };
+        let mut replay_cpu_max = REPLAY_FACTOR * Duration::from_micros(journal.cpu_us) + REPLAY_LEAST;
+        let (mut turn, mut begin) = self.first_turn(&parts, journal);
         let info = run::info(&parts);
-        let seed = run::seed(&self.worker, &parts.task);
         loop {
-            let activation = self.activation(&turn);
             if self.opening.is_none() && self.facts.begin(&self.lane).await.is_err() {
-                return self.give_back(Attempt::DoesNotCount, "the store refused the task").await;
+                return self.give_back(Attempt::DoesNotCount, "the store refused the task", RETRY_AFTER).await;
             }
-            let limits = self.worker.sandbox_limits.clone();
-            let calls = Box::new(activation);
             let running = agent.run(Run {
                 turn: turn.clone(),
                 info: info.clone(),
                 settings: Default::default(),
-                seed,
-                limits,
-                calls,
+                seed: run::seed(&parts, begin.generation),
+                limits: self.worker.sandbox_limits.clone(),
+                replay_cpu_max,
+                calls: Box::new(self.activation(&turn, begin)),
             });
             let control = running.control();
-            let over = self.watch(running.finish(), &control).await;
-            match over {
-                Over::Ended(finished) => match finished.end {
-                    End::Outcome(Outcome::Checkpoint(bytes)) => turn = next_generation(turn, bytes),
-                    end if self.opening.is_some() => return self.end(end, reply.take()).await,
-                    end => return self.end(in_task(end, agent.card().reply_mode), None).await,
+            let mut finish = std::pin::pin!(running.finish());
+            let finished = match self.watch(finish.as_mut(), &control).await {
+                Over::Ended(finished) => *finished,
+                over => {
+                    control.stop();
+                    // What it did until now is in the lane; nothing comes after.
+                    let finished = finish.await;
+                    match (over, &finished.end) {
+                        (Over::Lost, _) => return,
+                        (Over::Forced, _) => return self.end_by_force().await,
+                        (Over::Leave | Over::Ended(_), End::Stopped) => return self.leave().await,
+                        // It ended just then.
+                        (Over::Leave | Over::Ended(_), _) => finished,
+                    }
+                }
+            };
+            match self.judge(finished.end) {
+                End::Outcome(Outcome::Checkpoint(bytes)) => match self.checkpoint(&bytes, begin.generation).await {
+                    Ok(next) => {
+                        turn = Turn { message: turn.message, checkpoint: Some(bytes), generation: next.generation };
+                        begin = next;
+                        replay_cpu_max = REPLAY_LEAST;
+                    }
+                    Err(Dead) => {
+                        let reason = "a checkpoint could not be written";
+                        return self.give_back(Attempt::DoesNotCount, reason, RETRY_AFTER).await;
+                    }
                 },
-                Over::Forced => {
-                    control.stop();
-                    return self.end_by_force().await;
-                }
-                Over::Lost => return control.stop(),
-                Over::Drained => {
-                    control.stop();
-                    return self.give_back(Attempt::DoesNotCount, "the host stopped").await;
-                }
+                end if self.opening.is_some() => return self.end(end, reply.take()).await,
+                end => return self.end(in_task(end, agent.card().reply_mode), None).await,
             }
         }
     }
 
-    fn activation(&self, turn: &Turn) -> Activation {
+    /// Where the task stands: at its first message, or at its last checkpoint.
+    fn first_turn(&self, parts: &run::Parts, journal: JournalEnd) -> (Turn, Begin) {
+        let message = parts.message.clone();
+        let Some((row, (bytes, _))) = journal.checkpoint.and_then(|row| row.answer.clone().map(|answer| (row, answer)))
+        else {
+            let now = Moment::from(parts.facts.created);
+            let begin = Begin { generation: 1, idx: 0, last: journal.last, now };
+            return (Turn { message, checkpoint: None, generation: 1 }, begin);
+        };
+        if let Err(error) = self.artifacts().restore(&row.request) {
+            tracing::error!(task.id = %parts.task, %error, "the books of a checkpoint cannot be read");
+        }
+        let now = Moment::from_micros(row.asked_us);
+        let begin = Begin { generation: row.generation, idx: row.idx, last: journal.last, now };
+        (Turn { message, checkpoint: Some(bytes), generation: row.generation }, begin)
+    }
+
+    fn artifacts(&self) -> std::sync::MutexGuard<'_, Artifacts> {
+        self.artifacts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn activation(&self, turn: &Turn, begin: Begin) -> Activation {
+        let facts = &self.facts;
+        let key = self.lane.claim().key().clone();
+        let taken = facts.past.iter().filter(|inbound| begin.generation > 1 && inbound.taken.is_some());
+        let mut references = activation::references(&turn.message);
+        references.extend(taken.flat_map(|inbound| activation::references(&inbound.message)));
         Activation {
-            facts: Arc::clone(&self.facts),
+            facts: Arc::clone(facts),
             lane: self.lane.clone(),
+            journal: Journal::new(Arc::clone(&facts.store), key, Arc::clone(&facts.course), begin),
             gate: self.gate.clone(),
             artifacts: Arc::clone(&self.artifacts),
             inbox: Inbox::new(self.mailroom.watch()),
             opening: self.opening.clone(),
-            calls: Arc::clone(&self.calls),
-            references: activation::references(&turn.message),
+            references,
             told: false,
+            canceled: None,
         }
     }
 
     /// Waits for the guest, and meanwhile brings it what arrives and keeps its time.
-    async fn watch(&mut self, finish: impl Future<Output = Finished>, control: &Control) -> Over {
-        let mut finish = std::pin::pin!(finish);
+    async fn watch(&mut self, mut finish: Pin<&mut impl Future<Output = Finished>>, control: &Control) -> Over {
         let mut opens_at = self.opening.as_ref().map(|_| Instant::now() + AUTO_OPENS_AFTER);
-        let draining = self.worker.drained.clone();
+        let mut course = self.facts.course.watch();
+        let (stopping, drained) = (self.worker.stopping.clone(), self.worker.drained.clone());
+        let broker = Arc::clone(&self.worker.broker);
+        let mut pressure = self.worker.memory_pressure.clone();
+        let mut leaves_at = None;
         loop {
+            let stand = *course.borrow_and_update();
+            let waits = stand.wait.is_some();
+            leaves_at =
+                leaves_at.filter(|_| waits).or_else(|| waits.then(|| Instant::now() + self.worker.limits.grace));
+            if stand.live && self.force_at.is_none() && self.mailroom.cancel().is_some() {
+                // The grace is for new work: repeating what was done before does not use it up.
+                self.force_at = Instant::now().checked_add(self.facts.limits.cancel_grace);
+            }
             tokio::select! {
                 finished = &mut finish => return Over::Ended(Box::new(finished)),
+                changed = course.changed() => if changed.is_err() { return Over::Leave },
                 () = self.subscription.inbox_changed() => {
                     if self.look_into_inbox().await {
                         control.stop();
@@ -178,7 +249,6 @@ impl Supervisor {
                 () = at(self.expires_at) => {
                     self.expires_at = None;
                     self.mailroom.deadline(self.worker.store.clock().now());
-                    self.force_at = Instant::now().checked_add(self.facts.limits.cancel_grace);
                 }
                 () = at(opens_at) => {
                     opens_at = None;
@@ -186,9 +256,20 @@ impl Supervisor {
                         return Over::Lost;
                     }
                 }
-                () = draining.cancelled() => return Over::Drained,
+                () = at(leaves_at), if waits => return Over::Leave,
+                () = broker.pressed(), if waits => return Over::Leave,
+                () = short_of(&mut pressure), if waits && control.holds_memory() => return Over::Leave,
+                () = stopping.cancelled(), if stand.wait.is_some_and(|wait| self.outlasts_drain(wait)) => return Over::Leave,
+                () = drained.cancelled() => return Over::Leave,
             }
         }
+    }
+
+    /// Whether a wait is none that ends by itself before a stopping host does.
+    fn outlasts_drain(&self, wait: Wait) -> bool {
+        let left = wait.due.map(|due| due.millis().saturating_sub(self.worker.store.clock().now().millis()));
+        let drain_ms = i64::try_from(self.worker.limits.drain.as_millis()).unwrap_or(i64::MAX);
+        wait.listens.is_some() || left.is_none_or(|left| left > drain_ms)
     }
 
     /// Makes the task of an `auto` run exist. False: the store refused it.
@@ -205,10 +286,64 @@ impl Supervisor {
             tracing::warn!(task.id = %self.facts.subject.task, %error, "an inbox could not be read; trying again");
             tokio::time::sleep(kennel_store::FALLBACK_POLL).await;
         }
-        if self.force_at.is_none() && self.mailroom.cancel().is_some() {
-            self.force_at = Instant::now().checked_add(self.facts.limits.cancel_grace);
-        }
         self.mailroom.fenced(self.lane.claim().epoch())
+    }
+
+    /// What a run's end is worth: a broken journal goes before it, and one that comes before the journal's end is no end.
+    fn judge(&self, end: End) -> End {
+        if let Some(error) = self.facts.course.broken() {
+            return End::Error(error);
+        }
+        let ended = matches!(end, End::Outcome(_) | End::Error(_));
+        if ended && !self.facts.course.stand().live {
+            let text = format!(
+                "The work could not be repeated: the agent ended where the journal has call {}.",
+                self.facts.course.next()
+            );
+            return End::Error(host_failure("journal", &text));
+        }
+        end
+    }
+
+    /// Writes what the next generation starts from.
+    async fn checkpoint(&mut self, bytes: &Bytes, generation: u32) -> Result<Begin, Dead> {
+        self.gate.settle().await?;
+        let idx = self.facts.course.count();
+        let now = Moment::from(self.worker.store.clock().now());
+        let books = self.artifacts().books();
+        let result = self.lane.stored(bytes.to_vec()).await?;
+        let generation = generation.saturating_add(1);
+        let row = NewCall {
+            idx,
+            generation,
+            call: CHECKPOINT,
+            hash: Sha256::digest(bytes).into(),
+            request: books,
+            answer: Some(NewAnswer { result, at_us: now.micros() }),
+            seq: None,
+            due: None,
+            asked_us: now.micros(),
+            cpu_us: 0,
+        };
+        self.lane.record(row, When::Now { taken: None }).await?;
+        self.lane.flush().await?;
+        // Messages that the last generation took are not handed out again.
+        self.look_into_inbox().await;
+        Ok(Begin { generation, idx, last: idx, now })
+    }
+
+    /// Gives the instance's place up: the task waits in the store, or goes on at the next claim.
+    async fn leave(&mut self) {
+        let wait = self.facts.course.stand().wait;
+        let Some(wait) = wait else {
+            return self.give_back(Attempt::DoesNotCount, "the host stopped", Duration::ZERO).await;
+        };
+        let due = wait.due.map_or(self.expires, |due| due.min(self.expires));
+        // Before the commit after which somebody may claim it.
+        self.hold = None;
+        if self.lane.release(Wait { due: Some(due), ..wait }).await.is_err() {
+            self.give_back(Attempt::DoesNotCount, "something came when it was about to wait", Duration::ZERO).await;
+        }
     }
 
     async fn end(&mut self, end: End, reply: Option<tokio::sync::oneshot::Sender<BareEnd>>) {
@@ -219,10 +354,10 @@ impl Supervisor {
         let canceled = self.mailroom.cancel().is_some();
         let last = last(end, canceled);
         if matches!(last, Last::None) {
-            return self.give_back(Attempt::Counts, "the run was given up").await;
+            return self.give_back(Attempt::Counts, "the run was given up", RETRY_AFTER).await;
         }
         if self.finish(last).await.is_err() {
-            self.give_back(Attempt::DoesNotCount, "the end could not be written").await;
+            self.give_back(Attempt::DoesNotCount, "the end could not be written", RETRY_AFTER).await;
         }
     }
 
@@ -244,8 +379,8 @@ impl Supervisor {
         self.open().await.then_some(end)
     }
 
-    async fn finish(&self, last: Last) -> Result<(), super::lane::Dead> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+    async fn finish(&self, last: Last) -> Result<(), Dead> {
+        let call = self.facts.course.next();
         let ending = Ending { facts: &self.facts, lane: &self.lane, gate: &self.gate, call };
         ending.write(&self.artifacts, last).await
     }
@@ -264,9 +399,10 @@ impl Supervisor {
         }
     }
 
-    async fn give_back(&self, attempt: Attempt, reason: &str) {
+    async fn give_back(&mut self, attempt: Attempt, reason: &str, after: Duration) {
         self.lane.flush().await.ok();
-        let given = self.worker.store.give_back(self.lane.claim(), attempt, reason, RETRY_AFTER).await;
+        self.hold = None;
+        let given = self.worker.store.give_back(self.lane.claim(), attempt, reason, after).await;
         if let Err(error) = given {
             // The lease is found without a holder within 5 s, or at the next start.
             tracing::warn!(task.id = %self.facts.subject.task, %error, "a lease was not given back");
@@ -282,14 +418,17 @@ fn in_task(end: End, mode: ReplyMode) -> End {
     }
 }
 
-fn next_generation(turn: Turn, checkpoint: Bytes) -> Turn {
-    Turn { message: turn.message, checkpoint: Some(checkpoint), generation: turn.generation.saturating_add(1) }
-}
-
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits until guests wait for memory.
+async fn short_of(memory: &mut watch::Receiver<usize>) {
+    if memory.wait_for(|waiting| *waiting > 0).await.is_err() {
+        std::future::pending().await
     }
 }
 

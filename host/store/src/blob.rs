@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::db::{Readers, bytes, query};
 use crate::error::StoreError;
+use crate::rows::Stored;
 use crate::sql::SetStatement;
 use crate::wake::TaskKey;
 use crate::writer::{BlobChunk, Op, WriterHandle};
@@ -76,6 +77,24 @@ pub(crate) async fn put(writer: &WriterHandle, tenant: &TenantId, bytes: Bytes) 
         n += 1;
     }
     Ok(digest)
+}
+
+/// Bytes for a row: as they are, or, when they are large, their name once they are on disk.
+pub(crate) async fn stored(writer: &WriterHandle, tenant: &TenantId, bytes: Bytes) -> Result<Stored, StoreError> {
+    if bytes.len() <= INLINE_BYTES_MAX {
+        return Ok(Stored::plain(bytes));
+    }
+    let digest = put(writer, tenant, bytes).await?;
+    Ok(Stored { body: digest.to_string().into(), blobs: 1, digests: vec![digest] })
+}
+
+/// The bytes that a row of [`stored`] names.
+pub(crate) async fn fetch(readers: &Readers, tenant: &TenantId, name: &[u8]) -> Result<Bytes, StoreError> {
+    let name = String::from_utf8_lossy(name);
+    let digest: Digest = name.parse().map_err(|_| StoreError::Corrupt(format!("{name} does not name a content")))?;
+    let tenant = tenant.clone();
+    let bytes = readers.read(move |connection| get(connection, &tenant, &digest)).await?;
+    bytes.ok_or_else(|| StoreError::Corrupt(format!("the content {digest} is missing")))
 }
 
 /// Reads a blob whole; none if it is not there.

@@ -9,29 +9,41 @@ use rusqlite::{Connection, Row};
 use crate::db::{bytes, decode, query, text};
 use crate::error::StoreError;
 use crate::inbox;
-use crate::rows::{Attempt, Claim, ClaimedRun, Committed, Position};
+use crate::rows::{Attempt, Claim, Claimable, ClaimedRun, Committed, Position};
 use crate::sql::{int, run_state, small, state_of, uint};
 use crate::wake::TaskKey;
 use crate::writer::{ClaimOrder, EndByForce, GiveBack, see};
 
-/// Hands out due runs, oldest first within a priority. Every claim moves the epoch: whoever held the task before can write nothing.
+/// Tries without progress from which a run is a suspect: it may be what ended the host.
+const SUSPECT_ATTEMPTS: i64 = 2;
+
+/// Hands out due runs, oldest first within a priority, either suspects or the others. Every claim moves the epoch: whoever held the
+/// task before can write nothing.
 pub(crate) fn claim(connection: &Connection, order: &ClaimOrder) -> Result<Vec<ClaimedRun>, rusqlite::Error> {
     let due = query(
         connection,
         "SELECT tenant, task FROM run \
-         WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? \
+         WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? AND (attempts >= ?) = ? \
          ORDER BY priority, due_ms LIMIT ?",
     )?
     .bind(order.now.millis())
+    .bind(SUSPECT_ATTEMPTS)
+    .bind(i64::from(order.of == Claimable::Suspect))
     .bind(i64::from(order.limit))
     .all(|row| Ok::<(String, String), rusqlite::Error>((row.get(0)?, row.get(1)?)))?;
     due.iter().map(|(tenant, task)| lease(connection, order, tenant, task)).collect()
 }
 
-/// Whether anything could be claimed now.
-pub(crate) fn has_due(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
-    let due = query(connection, "SELECT 1 FROM run WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? LIMIT 1")?
+/// Whether any run of a kind could be claimed now.
+pub(crate) fn has_due(connection: &Connection, of: Claimable, now: Timestamp) -> Result<bool, StoreError> {
+    let due = query(
+        connection,
+        "SELECT 1 FROM run WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? \
+         AND (attempts >= ?) = ? LIMIT 1",
+    )?
     .bind(now.millis())
+    .bind(SUSPECT_ATTEMPTS)
+    .bind(i64::from(of == Claimable::Suspect))
     .exists()?;
     Ok(due)
 }

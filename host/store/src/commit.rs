@@ -1,25 +1,26 @@
-//! The one write path of a claim holder: guard, events, body, inbox, run.
+//! The one write path of a claim holder: guard, events, journal, body, inbox, run.
 //!
 //! The guard is the first statement: only where epoch and ver are as the writer believes does anything else happen.
 //! A commit updates rows of its own task only.
 
 use std::collections::HashSet;
 
-use kennel_protocol::{Epoch, Seq, Ver};
+use kennel_protocol::{Epoch, Seq, Timestamp, Ver};
 use rusqlite::Connection;
 
 use crate::blob::{self, BlobUse};
 use crate::db::query;
-use crate::rows::{Committed, Position, RunChange, Stored};
+use crate::journal;
+use crate::rows::{Committed, Position, RunChange, Stored, Wait};
 use crate::sql::{SetStatement, int, run_state, state_number, uint};
 use crate::wake::TaskKey;
 use crate::writer::CommitOp;
 
 const GUARD: SetStatement = SetStatement {
-    head: "WITH v (tenant, id, epoch, ver, state, status_ms, rev, open, commit_id) AS (VALUES ",
-    columns: 9,
+    head: "WITH v (tenant, id, epoch, ver, state, status_ms, rev, open, calls, commit_id) AS (VALUES ",
+    columns: 10,
     tail: ") UPDATE task SET state = v.state, status_ms = v.status_ms, rev = v.rev, ver = task.ver + 1, open = v.open, \
-           commit_id = v.commit_id FROM v WHERE task.tenant = v.tenant AND task.id = v.id AND task.epoch = v.epoch \
+           calls = v.calls, commit_id = v.commit_id FROM v WHERE task.tenant = v.tenant AND task.id = v.id AND task.epoch = v.epoch \
            AND task.ver = v.ver RETURNING commit_id",
 };
 
@@ -48,15 +49,15 @@ const FINISH: SetStatement =
 pub(crate) const SETS: &[&SetStatement] = &[&GUARD, &EVENT, &BODY, &TAKEN, &FINISH];
 
 /// A commit with what the statements need at hand.
-struct Planned<'a> {
-    op: &'a CommitOp,
+pub(crate) struct Planned<'a> {
+    pub(crate) op: &'a CommitOp,
     commit_id: i64,
     /// The rev after it.
     rev: u64,
 }
 
 impl Planned<'_> {
-    fn key(&self) -> &TaskKey {
+    pub(crate) fn key(&self) -> &TaskKey {
         &self.op.claim.key
     }
 
@@ -79,6 +80,7 @@ pub(crate) fn commit(connection: &Connection, commits: &[(&CommitOp, i64)]) -> R
     let held = guard(connection, &planned)?;
     let applied: Vec<&Planned<'_>> = planned.iter().filter(|plan| held.contains(&plan.commit_id)).collect();
     write_log(connection, &applied)?;
+    journal::write(connection, &applied)?;
     write_run(connection, &applied)?;
     let mut outcomes = Vec::with_capacity(planned.len());
     for plan in &planned {
@@ -100,6 +102,7 @@ fn guard(connection: &Connection, planned: &[Planned<'_>]) -> Result<HashSet<i64
             .bind(commit.status_at.millis())
             .bind(int(plan.rev))
             .bind(i64::from(commit.open))
+            .bind(i64::from(commit.journal))
             .bind(plan.commit_id)
     })?;
     Ok(held.into_iter().collect())
@@ -133,11 +136,18 @@ fn write_log(connection: &Connection, applied: &[&Planned<'_>]) -> Result<(), ru
         let query = query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str());
         query.bind(i64::from(*n)).bind(int(plan.rev))
     })?;
-    let uses: Vec<BlobUse<'_>> = events
-        .iter()
-        .flat_map(|(key, _, event)| event.stored.digests.iter().map(|digest| BlobUse::of_task(key, digest)))
-        .collect();
+    let uses: Vec<BlobUse<'_>> = applied.iter().flat_map(|plan| uses(plan)).collect();
     blob::count(connection, &uses)
+}
+
+/// The blobs that the rows of a commit name.
+fn uses<'a>(plan: &'a Planned<'_>) -> impl Iterator<Item = BlobUse<'a>> {
+    let commit = &plan.op.commit;
+    let events = commit.events.iter().map(|event| &event.stored);
+    let calls = commit.calls.iter().filter_map(|call| call.answer.as_ref()).map(|answer| &answer.result);
+    let answers = commit.answers.iter().map(|(_, answer)| &answer.result);
+    let stored = events.chain(calls).chain(answers);
+    stored.flat_map(|stored| stored.digests.iter().map(|digest| BlobUse::of_task(plan.key(), digest)))
 }
 
 fn write_run(connection: &Connection, applied: &[&Planned<'_>]) -> Result<(), rusqlite::Error> {
@@ -147,34 +157,55 @@ fn write_run(connection: &Connection, applied: &[&Planned<'_>]) -> Result<(), ru
         query.bind(plan.key().tenant.as_str()).bind(plan.key().task.as_str())
     })?;
     for plan in applied {
-        if let RunChange::Release { due } = plan.op.commit.run {
-            release(connection, plan, due.map(|due| due.millis()))?;
+        match plan.op.commit.run {
+            RunChange::Progress => forgive(connection, plan.key())?,
+            RunChange::Release(wait) => release(connection, plan, wait)?,
+            RunChange::Keep | RunChange::Finish => {}
         }
     }
     Ok(())
 }
 
-/// Ready if an untaken message or cancel or a due timer is there, else parked: decided here, inside the transaction, because a
-/// message that came between the decision and the commit would wake nobody.
-fn release(connection: &Connection, plan: &Planned<'_>, due_ms: Option<i64>) -> Result<(), rusqlite::Error> {
-    let key = plan.key();
-    let now = plan.op.now.millis();
-    let waiting = query(connection, "SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND taken_seq IS NULL LIMIT 1")?
+/// The agent got further than at its last try: earlier tries are forgotten.
+fn forgive(connection: &Connection, key: &TaskKey) -> Result<(), rusqlite::Error> {
+    query(connection, "UPDATE run SET attempts = 0, last_error = NULL WHERE tenant = ? AND task = ?")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .exists()?;
+        .execute()
+        .map(drop)
+}
+
+/// Ready if a request to stop, a message that the wait is for or a due timer is there, else parked: decided here, inside the
+/// transaction, because what came between the decision and the commit would wake nobody.
+fn release(connection: &Connection, plan: &Planned<'_>, wait: Wait) -> Result<(), rusqlite::Error> {
+    let key = plan.key();
+    let now = plan.op.now.millis();
+    let due_ms = wait.due.map(Timestamp::millis);
+    let waiting = query(
+        connection,
+        "SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND taken_seq IS NULL AND (kind = 1 OR at_seq > ?) LIMIT 1",
+    )?
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .bind(wait.listens.map_or(i64::MAX, |since| int(since.get())))
+    .exists()?;
     let (state, due_ms) = if waiting || due_ms.is_some_and(|due| due <= now) {
         (run_state::READY, Some(now))
     } else {
         (run_state::PARKED, due_ms)
     };
-    query(connection, "UPDATE run SET state = ?, due_ms = ?, host = NULL, attempts = 0 WHERE tenant = ? AND task = ?")?
-        .bind(state)
-        .bind(due_ms)
-        .bind(key.tenant.as_str())
-        .bind(key.task.as_str())
-        .execute()
-        .map(drop)
+    query(
+        connection,
+        "UPDATE run SET state = ?, due_ms = ?, listens = ?, host = NULL, attempts = 0, last_error = NULL \
+         WHERE tenant = ? AND task = ?",
+    )?
+    .bind(state)
+    .bind(due_ms)
+    .bind(i64::from(wait.listens.is_some()))
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .execute()
+    .map(drop)
 }
 
 /// Why the guard did not hold.

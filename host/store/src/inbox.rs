@@ -37,7 +37,7 @@ pub(crate) fn deliver(
         }
         Route::Queue if !seen.open => {
             let n = insert(connection, delivery, seen.rev, Taken::NotYet)?;
-            make_ready(connection, &delivery.key, delivery.at.millis())?;
+            wake_listener(connection, &delivery.key, delivery.at.millis())?;
             Ok(Delivered::Accepted { n, at_seq: Seq::new(uint(seen.rev)) })
         }
         Route::Repeat if !seen.open => Ok(Delivered::NotWaiting(state)),
@@ -174,6 +174,21 @@ fn make_ready(connection: &Connection, key: &TaskKey, now_ms: i64) -> Result<(),
         .map(drop)
 }
 
+/// As [`make_ready`], of a run whose agent waits for a message.
+fn wake_listener(connection: &Connection, key: &TaskKey, now_ms: i64) -> Result<(), rusqlite::Error> {
+    query(
+        connection,
+        "UPDATE run SET state = ?, due_ms = ? WHERE tenant = ? AND task = ? AND state = ? AND listens = 1",
+    )?
+    .bind(run_state::READY)
+    .bind(now_ms)
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .bind(run_state::PARKED)
+    .execute()
+    .map(drop)
+}
+
 /// Moves a run to the front, also one that is leased: it stays there when it is released or given back before it has stopped.
 fn make_first(connection: &Connection, key: &TaskKey) -> Result<(), rusqlite::Error> {
     query(connection, "UPDATE run SET priority = ? WHERE tenant = ? AND task = ?")?
@@ -184,7 +199,8 @@ fn make_first(connection: &Connection, key: &TaskKey) -> Result<(), rusqlite::Er
         .map(drop)
 }
 
-/// Asks a task to stop. One nobody has begun is over at once; one that runs is asked; one that is parked is woken to be asked.
+/// Asks a task to stop. One whose agent has done nothing yet is over at once; one that runs is asked; one that is parked, or was
+/// interrupted by a restart, is woken to be asked: its agent may have something to undo.
 pub(crate) fn cancel(
     connection: &Connection,
     order: &CancelOrder,
@@ -199,7 +215,7 @@ pub(crate) fn cancel(
     if state.is_terminal() {
         return Ok(Canceling::Terminal(state));
     }
-    if run_state_of(connection, key)? == Some(run_state::READY) && !seen.open {
+    if run_state_of(connection, key)? == Some(run_state::READY) && seen.ver == 1 {
         let last = LastWord { key, event: &order.event, at_ms: order.at.millis() };
         end(connection, &seen, &last, commit_id)?;
         return Ok(Canceling::Ended);

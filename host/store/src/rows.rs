@@ -4,6 +4,7 @@ use bytes::Bytes;
 use kennel_protocol::types::TaskState;
 use kennel_protocol::{AgentId, ContextId, Digest, Epoch, PrincipalId, Seq, TaskId, TenantId, Timestamp, Ver};
 
+use crate::journal::{NewAnswer, NewCall};
 use crate::wake::TaskKey;
 
 /// Bytes of a stored object and how many of its parts have their content in `blob`.
@@ -108,16 +109,24 @@ pub struct NewEvent {
     pub stop: Option<TaskState>,
 }
 
+/// What a parked run waits for, besides a request to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// A timer.
+    pub due: Option<Timestamp>,
+    /// A message that came after this rev; none: messages do not wake it.
+    pub listens: Option<Seq>,
+}
+
 /// What becomes of the run row in a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunChange {
     /// Goes on under the same lease.
     Keep,
-    /// Given up without an end: ready if something is there to go on with, else parked until `due` or a wake-up.
-    Release {
-        /// A timer.
-        due: Option<Timestamp>,
-    },
+    /// As `Keep`, and the agent got further than when the run was last tried: earlier tries do not count any more.
+    Progress,
+    /// Given up without an end: ready if something is there to go on with, else parked until it comes.
+    Release(Wait),
     /// The task is terminal.
     Finish,
 }
@@ -129,6 +138,12 @@ pub struct Commit {
     pub at: Position,
     /// In order.
     pub events: Vec<NewEvent>,
+    /// Calls of the agent, in order.
+    pub calls: Vec<NewCall>,
+    /// Rows of the journal after this commit.
+    pub journal: u32,
+    /// What came of calls that were written before, by their numbers.
+    pub answers: Vec<(u32, NewAnswer)>,
     /// State after the events.
     pub state: TaskState,
     /// When that state was recorded.
@@ -263,6 +278,15 @@ pub struct ClaimedRun {
     pub digest: Digest,
     /// Claims since the last progress, this one included.
     pub attempts: u32,
+}
+
+/// Which due runs are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimable {
+    /// Those that have not failed to get anywhere twice.
+    Sound,
+    /// Those that have: one of them may be what ends the host, so they run one at a time.
+    Suspect,
 }
 
 /// Whether a run that is given back counts as tried.

@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::db::Readers;
 use crate::error::{OpenError, StoreError};
+use crate::journal::{self, JournalEnd, JournalRow};
 use crate::read::{EventRow, ListFilter, Page, TaskView, Waiting};
 use crate::registry::AgentRow;
 use crate::rows::{
-    Attempt, CancelOrder, Canceling, Claim, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask, Scope, Start,
+    Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask,
+    Scope, Start, Stored,
 };
 use crate::wake::{FALLBACK_POLL, Pokes, Subscription, Sweep, TaskKey, Wakes};
 use crate::writer::{self, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, WriterHandle};
@@ -170,19 +172,19 @@ impl Store {
         }
     }
 
-    /// Claims due runs, at most `limit`.
-    pub async fn claim(&self, limit: u32) -> Result<Vec<ClaimedRun>, StoreError> {
-        let order = ClaimOrder { host: crate::HOST.into(), limit, now: self.clock.now() };
+    /// Claims due runs of a kind, at most `limit`.
+    pub async fn claim(&self, of: Claimable, limit: u32) -> Result<Vec<ClaimedRun>, StoreError> {
+        let order = ClaimOrder { host: crate::HOST.into(), of, limit, now: self.clock.now() };
         match self.handle.write(Op::Claim(order)).await? {
             Outcome::Claimed(runs) => Ok(runs),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Whether anything could be claimed now; reads only, so that an idle host writes nothing.
-    pub async fn has_due(&self) -> Result<bool, StoreError> {
+    /// Whether any run of a kind could be claimed now; reads only, so that an idle host writes nothing.
+    pub async fn has_due(&self, of: Claimable) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        self.readers.read(move |connection| claims::has_due(connection, now)).await
+        self.readers.read(move |connection| claims::has_due(connection, of, now)).await
     }
 
     /// Gives a lease back. `after` is how long nobody should claim it.
@@ -314,6 +316,43 @@ impl Store {
     /// Puts large contents back into a message.
     pub async fn complete_message(&self, tenant: &TenantId, message: &mut Message) -> Result<(), StoreError> {
         blob::put_back(&self.readers, tenant, message.parts.iter_mut().collect()).await
+    }
+
+    /// Rows of a task's journal after a number, at most `limit`, in order.
+    pub async fn journal_after(&self, key: &TaskKey, idx: u32, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
+        let wanted = key.clone();
+        let rows = self.readers.read(move |connection| journal::after(connection, &wanted, idx, limit)).await?;
+        let mut complete = Vec::with_capacity(rows.len());
+        for (mut row, blobs) in rows {
+            if blobs {
+                self.complete_row(&key.tenant, &mut row).await?;
+            }
+            complete.push(row);
+        }
+        Ok(complete)
+    }
+
+    /// Where a task's journal stands.
+    pub async fn journal_end(&self, key: &TaskKey) -> Result<JournalEnd, StoreError> {
+        let wanted = key.clone();
+        let (mut end, blobs) = self.readers.read(move |connection| journal::end(connection, &wanted)).await?;
+        if let Some(row) = end.checkpoint.as_mut().filter(|_| blobs) {
+            self.complete_row(&key.tenant, row).await?;
+        }
+        Ok(end)
+    }
+
+    /// Puts a large result back into its row.
+    async fn complete_row(&self, tenant: &TenantId, row: &mut JournalRow) -> Result<(), StoreError> {
+        if let Some((result, _)) = &mut row.answer {
+            *result = blob::fetch(&self.readers, tenant, result).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes bytes that may be large ready for a row: above 64 KiB they are written apart, and the row names them.
+    pub async fn stored(&self, tenant: &TenantId, bytes: Bytes) -> Result<Stored, StoreError> {
+        blob::stored(&self.handle, tenant, bytes).await
     }
 
     /// Stores a component and makes it the active version of an agent.

@@ -93,6 +93,9 @@ impl Writer {
         let commit = Commit {
             at: self.at,
             events: stored,
+            calls: Vec::new(),
+            journal: 0,
+            answers: Vec::new(),
             state: status.state,
             status_at: status.timestamp.unwrap(),
             open: false,

@@ -1,7 +1,5 @@
 //! From the host to a guest: A2A objects in the types of the contract. Nothing is checked here but the size of a call.
 
-use std::time::Duration;
-
 use kennel_protocol::types::{Artifact, Content, JsonObject, Message, Part, Role, Task, TaskState};
 use kennel_protocol::{ContextId, TaskId, Timestamp};
 
@@ -11,16 +9,6 @@ use crate::bindings::kennel::agent::{task, types};
 use crate::call::{Auth, CancelRequest, CancelSource, ErrorKind, GuestError, Input};
 use crate::limits::{Limits, bytes_text};
 use crate::run::{TaskInfo, Turn};
-
-/// The start of 1970: the time of a guest that has none.
-pub(crate) fn epoch_start() -> Timestamp {
-    Timestamp::from_millis(0)
-}
-
-/// The distance of a moment to 1970; nothing for earlier ones, which no guest has to see.
-pub(crate) fn since_epoch(time: Timestamp) -> Duration {
-    Duration::from_millis(u64::try_from(time.millis()).unwrap_or(0))
-}
 
 /// A moment in the contract's milliseconds.
 pub(crate) fn time(time: Timestamp) -> f64 {

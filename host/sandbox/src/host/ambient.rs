@@ -11,7 +11,7 @@ const RANDOM_BYTES_MAX: u32 = 64 * 1024;
 
 impl Host for Guest {
     fn now(&mut self) -> wasmtime::Result<f64> {
-        Ok(give::time(self.event_time()))
+        Ok(give::time(self.event_time().timestamp()))
     }
 
     fn random(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::fixture::{GuestText, Home, LOG, Worker, start};
+use super::fixture::{GuestText, Home, LOG, START, Worker, run, start};
 use crate::call::{Call, ErrorKind, GuestError, LogLevel, Refusal};
-use crate::{End, Limits, Outcome, TrapReason};
+use crate::{Agent, End, Limits, Outcome, Run, TrapReason};
 
 const SLEEP: &str = r#"(import "kennel:agent/wait@0.1.0" "sleep" (func $sleep (param f64 i32)))"#;
 
@@ -23,7 +23,7 @@ async fn a_run_that_does_nothing_completes() {
     let (finished, seen) = Home::new().run(&GuestText::default().component()).await;
     assert!(matches!(finished.end, End::Outcome(Outcome::Completed(None))), "{:?}", finished.end);
     assert_eq!(finished.memory_peak_bytes, 64 * 1024);
-    assert_eq!(finished.calls.now().millis(), 1_000_000);
+    assert_eq!(finished.calls.now(), START);
     assert!(seen.lock().unwrap().calls.is_empty());
 }
 
@@ -112,45 +112,70 @@ async fn what_is_not_there_yet_says_so() {
     assert!(matches!(&finished.end, End::Error(error) if is_expected(error)), "{:?}", finished.end);
 }
 
-/// Returns as a checkpoint what it drew and saw: 8 random bytes, the time, and the time of the WASI clock.
+/// Returns as a checkpoint what it drew and saw, before a call and after it: 80 bytes each.
 fn witness() -> GuestText {
     GuestText {
         imports: r#"
             (import "kennel:agent/ambient@0.1.0" "random" (func $random (param i32 i32)))
             (import "kennel:agent/ambient@0.1.0" "now" (func $now (result f64)))
             (import "wasi:clocks/monotonic-clock@0.2.6" "now" (func $clock (result i64)))
-            (import "wasi:random/random@0.2.6" "get-random-u64" (func $wasi_random (result i64)))"#,
+            (import "wasi:clocks/wall-clock@0.2.6" "now" (func $wall (param i32)))
+            (import "wasi:random/random@0.2.6" "get-random-u64" (func $wasi_random (result i64)))
+            (import "wasi:random/insecure@0.2.6" "get-insecure-random-u64" (func $insecure (result i64)))
+            (import "wasi:random/insecure-seed@0.2.6" "insecure-seed" (func $seed (param i32)))
+            (import "kennel:agent/wait@0.1.0" "sleep" (func $sleep (param f64 i32)))"#,
+        items: "
+            (func $look (param $at i32)
+                (call $random (i32.const 8) (i32.const 512))
+                (i64.store (local.get $at) (i64.load (i32.load (i32.const 512))))
+                (f64.store offset=8 (local.get $at) (call $now))
+                (i64.store offset=16 (local.get $at) (call $clock))
+                (i64.store offset=24 (local.get $at) (call $clock))
+                (i64.store offset=32 (local.get $at) (call $wasi_random))
+                (i64.store offset=40 (local.get $at) (call $insecure))
+                (call $seed (i32.add (local.get $at) (i32.const 48)))
+                (call $wall (i32.add (local.get $at) (i32.const 64))))",
         run: "
-            (call $random (i32.const 8) (i32.const 512))
-            (i64.store (i32.const 600) (i64.load (i32.load (i32.const 512))))
-            (f64.store (i32.const 608) (call $now))
-            (i64.store (i32.const 616) (call $clock))
-            (i64.store (i32.const 624) (call $clock))
-            (i64.store (i32.const 632) (call $wasi_random))
+            (call $look (i32.const 600))
+            (call $sleep (f64.const 5) (i32.const 256))
+            (call $look (i32.const 680))
             (i32.store8 (i32.const 4) (i32.const 4))
             (i32.store (i32.const 8) (i32.const 600))
-            (i32.store (i32.const 12) (i32.const 40))
+            (i32.store (i32.const 12) (i32.const 160))
             (i32.const 0)",
         ..GuestText::default()
+    }
+}
+
+/// What [`witness`] saw, in words of eight bytes.
+async fn look(agent: &Agent, seed: [u8; 32]) -> Vec<u64> {
+    let run = Run { seed, ..run(Worker::new().0, Limits::default()) };
+    match agent.run(run).finish().await.end {
+        End::Outcome(Outcome::Checkpoint(bytes)) => {
+            bytes.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect()
+        }
+        other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
 async fn time_and_randomness_are_the_same_in_every_run_of_a_seed() {
     let home = Home::new();
-    let component = witness().component();
-    let mut seen = Vec::new();
-    for _ in 0..2 {
-        match home.run(&component).await.0.end {
-            End::Outcome(Outcome::Checkpoint(bytes)) => seen.push(bytes),
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(seen[0], seen[1]);
-    let word = |index: usize| u64::from_le_bytes(seen[0][8 * index..8 * index + 8].try_into().unwrap());
-    assert_ne!(word(0), word(4), "the streams are apart");
-    assert_eq!(word(1), 1_000_000_f64.to_bits());
-    assert_eq!((word(2), word(3)), (1_000_000_000_000, 1_000_000_001_000));
+    let agent = home.agent(&witness().component()).await;
+    let seen = look(&agent, [7; 32]).await;
+    assert_eq!(seen, look(&agent, [7; 32]).await);
+    assert_eq!(seen[1..4], [1_000_000_f64.to_bits(), 1_000_000_000_000, 1_000_000_001_000]);
+    assert_eq!(seen[8..10], [1000, 2000], "the wall clock shows the third reading: 1000 s and 2000 ns");
+    // A second later, because a call was answered.
+    assert_eq!(seen[11..14], [1_001_000_f64.to_bits(), 1_001_000_000_000, 1_001_000_001_000]);
+    assert_eq!(seen[18..20], [1001, 2000]);
+    let drawn = |seen: &[u64]| [0, 4, 5, 6, 7, 10, 14, 15].map(|index| seen[index]);
+    let different: std::collections::BTreeSet<u64> = drawn(&seen).into();
+    assert_eq!(different.len(), 8, "streams are apart and go on: {seen:?}");
+    assert_eq!(seen[6..8], seen[16..18], "the seed of hash maps is one for the run");
+    let other = look(&agent, [8; 32]).await;
+    assert!(drawn(&seen).iter().zip(drawn(&other)).all(|(one, other)| *one != other));
+    assert_eq!(seen[1..4], other[1..4]);
 }
 
 #[tokio::test]

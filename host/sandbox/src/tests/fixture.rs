@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kennel_protocol::types::{Message, Part, Role};
@@ -10,7 +12,7 @@ use kennel_protocol::{TaskId, Timestamp};
 use tempfile::TempDir;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
-use crate::call::{Answer, Call, CallFuture, GuestError, HostCalls, LogLine, Refusal};
+use crate::call::{Answer, Call, CallFuture, GuestError, HostCalls, LogLine, Moment, Refusal, Seen};
 use crate::{Agent, Finished, Limits, Run, Running, Sandbox, SandboxConfig, TaskInfo, Turn};
 
 /// A core module. Texts below 4096 are the guest's own; there the card begins.
@@ -88,25 +90,53 @@ const WASI: &str = "
     world guest {
         include kennel:agent/plugin@0.1.0;
         import wasi:clocks/monotonic-clock@0.2.6;
+        import wasi:clocks/wall-clock@0.2.6;
+        import wasi:io/poll@0.2.6;
+        import wasi:random/insecure@0.2.6;
+        import wasi:random/insecure-seed@0.2.6;
+        import wasi:cli/stdin@0.2.6;
         import wasi:random/random@0.2.6;
         import wasi:cli/environment@0.2.6;
         import wasi:cli/stderr@0.2.6;
     }
 
     package wasi:clocks@0.2.6 {
-        interface monotonic-clock { now: func() -> u64; }
+        interface monotonic-clock {
+            use wasi:io/poll@0.2.6.{pollable};
+            now: func() -> u64;
+            subscribe-instant: func(when: u64) -> pollable;
+            subscribe-duration: func(when: u64) -> pollable;
+        }
+        interface wall-clock {
+            record datetime { seconds: u64, nanoseconds: u32 }
+            now: func() -> datetime;
+        }
     }
 
     package wasi:random@0.2.6 {
         interface random { get-random-u64: func() -> u64; }
+        interface insecure { get-insecure-random-u64: func() -> u64; }
+        interface insecure-seed { insecure-seed: func() -> tuple<u64, u64>; }
     }
 
     package wasi:io@0.2.6 {
         interface error { resource error; }
+        interface poll {
+            resource pollable {
+                ready: func() -> bool;
+                block: func();
+            }
+            poll: func(in: list<borrow<pollable>>) -> list<u32>;
+        }
         interface streams {
             use error.{error};
+            use poll.{pollable};
             variant stream-error { last-operation-failed(error), closed }
+            resource input-stream {
+                subscribe: func() -> pollable;
+            }
             resource output-stream {
+                subscribe: func() -> pollable;
                 blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
             }
         }
@@ -116,6 +146,10 @@ const WASI: &str = "
         interface environment {
             get-environment: func() -> list<tuple<string, string>>;
             get-arguments: func() -> list<string>;
+        }
+        interface stdin {
+            use wasi:io/streams@0.2.6.{input-stream};
+            get-stdin: func() -> input-stream;
         }
         interface stderr {
             use wasi:io/streams@0.2.6.{output-stream};
@@ -197,34 +231,48 @@ impl Card {
 
 /// What a worker of a test saw.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Notes {
     pub(super) calls: Vec<Call>,
+    /// What came with each call.
+    pub(super) seen: Vec<Seen>,
     pub(super) lines: Vec<LogLine>,
 }
+
+/// The time of a worker before its first call, and what passes until each answer.
+pub(super) const START: Moment = Moment::from_micros(1_000_000_000);
+pub(super) const STEP: Duration = Duration::from_secs(1);
 
 type Answerer = Box<dyn FnMut(&Call) -> Option<Result<Answer, Refusal>> + Send>;
 
 /// A worker that writes down what it sees. `answer` gives nothing for a call that waits for ever.
 pub(super) struct Worker {
-    seen: Arc<Mutex<Seen>>,
+    notes: Arc<Mutex<Notes>>,
     answer: Answerer,
-    now: Timestamp,
+    now: Moment,
+    /// Calls that are still answered from a record.
+    recorded: usize,
 }
 
 impl Worker {
-    pub(super) fn new() -> (Box<Worker>, Arc<Mutex<Seen>>) {
+    pub(super) fn new() -> (Box<Worker>, Arc<Mutex<Notes>>) {
         Worker::answering(|call| Some(Ok(done(call))))
+    }
+
+    /// One with a record of the first calls.
+    pub(super) fn repeating(recorded: usize) -> (Box<Worker>, Arc<Mutex<Notes>>) {
+        let (worker, notes) = Worker::new();
+        (Box::new(Worker { recorded, ..*worker }), notes)
     }
 
     pub(super) fn answering(
         answer: impl FnMut(&Call) -> Option<Result<Answer, Refusal>> + Send + 'static,
-    ) -> (Box<Worker>, Arc<Mutex<Seen>>) {
-        let seen = Arc::default();
-        let now = Timestamp::from_millis(1_000_000);
-        (Box::new(Worker { seen: Arc::clone(&seen), answer: Box::new(answer), now }), seen)
+    ) -> (Box<Worker>, Arc<Mutex<Notes>>) {
+        let notes = Arc::default();
+        let worker = Worker { notes: Arc::clone(&notes), answer: Box::new(answer), now: START, recorded: 0 };
+        (Box::new(worker), notes)
     }
 
-    pub(super) fn refusing(error: GuestError) -> (Box<Worker>, Arc<Mutex<Seen>>) {
+    pub(super) fn refusing(error: GuestError) -> (Box<Worker>, Arc<Mutex<Notes>>) {
         Worker::answering(move |_| Some(Err(Refusal::Guest(error.clone()))))
     }
 }
@@ -244,10 +292,17 @@ pub(super) fn done(call: &Call) -> Answer {
 }
 
 impl HostCalls for Worker {
-    fn call(&mut self, call: Call) -> CallFuture<'_> {
+    fn call(&mut self, call: Call, seen: Seen) -> CallFuture<'_> {
         let answer = (self.answer)(&call);
-        self.seen.lock().unwrap().calls.push(call);
-        self.now = Timestamp::from_millis(self.now.millis() + 1000);
+        // As a journal does: no record is earlier than what the guest was shown, and time passes.
+        self.now = self.now.after(STEP).max(seen.shown);
+        if let Call::Poll { until } = &call {
+            self.now = self.now.max(*until);
+        }
+        self.recorded = self.recorded.saturating_sub(1);
+        let mut notes = self.notes.lock().unwrap();
+        notes.calls.push(call);
+        notes.seen.push(seen);
         match answer {
             Some(answer) => Box::pin(std::future::ready(answer)),
             None => Box::pin(std::future::pending()),
@@ -255,11 +310,15 @@ impl HostCalls for Worker {
     }
 
     fn log(&mut self, line: LogLine) {
-        self.seen.lock().unwrap().lines.push(line);
+        self.notes.lock().unwrap().lines.push(line);
     }
 
-    fn now(&self) -> Timestamp {
+    fn now(&self) -> Moment {
         self.now
+    }
+
+    fn is_live(&self) -> bool {
+        self.recorded == 0
     }
 }
 
@@ -275,12 +334,27 @@ impl Home {
         Home { sandbox: open(&dir), dir }
     }
 
+    /// One whose guests have so much memory together.
+    pub(super) fn with_memory(guest_memory_bytes_max: usize) -> Home {
+        let dir = tempfile::tempdir().unwrap();
+        let sandbox = Sandbox::new(SandboxConfig { guest_memory_bytes_max, ..config(&dir) }).unwrap();
+        Home { sandbox, dir }
+    }
+
+    /// The files of compiled components.
+    pub(super) fn compiled(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.dir.path().join("cache")).unwrap().map(|entry| entry.unwrap().path());
+        let mut paths: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "cwasm")).collect();
+        paths.sort();
+        paths
+    }
+
     pub(super) async fn agent(&self, component: &Bytes) -> Agent {
         self.sandbox.compile(component.clone()).await.unwrap()
     }
 
     /// Compiles the guest and runs it once with a worker that answers everything.
-    pub(super) async fn run(&self, component: &Bytes) -> (Finished, Arc<Mutex<Seen>>) {
+    pub(super) async fn run(&self, component: &Bytes) -> (Finished, Arc<Mutex<Notes>>) {
         let (worker, seen) = Worker::new();
         let agent = self.agent(component).await;
         (start(&agent, worker, Limits::default()).finish().await, seen)
@@ -288,24 +362,33 @@ impl Home {
 }
 
 pub(super) fn open(dir: &TempDir) -> Arc<Sandbox> {
-    let config = SandboxConfig {
+    Sandbox::new(config(dir)).unwrap()
+}
+
+fn config(dir: &TempDir) -> SandboxConfig {
+    SandboxConfig {
         guest_threads: 2,
         live_instances_max: 50,
+        guest_memory_bytes_max: 1 << 30,
         cache_dir: dir.path().join("cache"),
         limits: Limits::default(),
-    };
-    Sandbox::new(config).unwrap()
+    }
 }
 
 pub(super) fn start(agent: &Agent, worker: Box<dyn HostCalls>, limits: Limits) -> Running {
-    agent.run(Run {
+    agent.run(run(worker, limits))
+}
+
+pub(super) fn run(calls: Box<dyn HostCalls>, limits: Limits) -> Run {
+    Run {
         turn: Turn { message: message(), checkpoint: None, generation: 1 },
         info: info(),
         settings: BTreeMap::from([("color".to_owned(), "red".to_owned())]),
         seed: [7; 32],
         limits,
-        calls: worker,
-    })
+        replay_cpu_max: Duration::from_secs(10),
+        calls,
+    }
 }
 
 fn message() -> Message {

@@ -22,13 +22,6 @@ fn concurrent() -> Bytes {
     .component()
 }
 
-fn compiled(home: &Home) -> Vec<PathBuf> {
-    let entries = fs::read_dir(home.dir.path().join("cache")).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "cwasm")).collect();
-    paths.sort();
-    paths
-}
-
 async fn refusal(component: &Bytes) -> LoadError {
     Home::new().sandbox.compile(component.clone()).await.err().unwrap()
 }
@@ -122,7 +115,7 @@ async fn a_second_start_compiles_nothing() {
     let home = Home::new();
     let component = guest("i32.const 0");
     drop(home.agent(&component).await);
-    let files = compiled(&home);
+    let files = home.compiled();
     assert_eq!(files.len(), 1);
     assert!(files[0].to_string_lossy().contains("-plain-"));
     let before = fs::metadata(&files[0]).unwrap();
@@ -138,7 +131,7 @@ async fn is_replaced(damage: impl Fn(&Home, &PathBuf)) -> bool {
     let home = Home::new();
     let component = guest("i32.const 0");
     drop(home.agent(&component).await);
-    let file = compiled(&home).remove(0);
+    let file = home.compiled().remove(0);
     damage(&home, &file);
     let before = fs::metadata(&file).unwrap().ino();
     let agent = open(&home.dir).compile(component).await.unwrap();
@@ -171,9 +164,9 @@ async fn a_sound_file_under_another_name_is_compiled_again() {
     let home = Home::new();
     let (good, other) = (guest("i32.const 0"), guest("unreachable"));
     drop(home.agent(&good).await);
-    let good_file = compiled(&home).remove(0);
+    let good_file = home.compiled().remove(0);
     drop(home.agent(&other).await);
-    let other_file = compiled(&home).into_iter().find(|file| *file != good_file).unwrap();
+    let other_file = home.compiled().into_iter().find(|file| *file != good_file).unwrap();
     fs::copy(&other_file, &good_file).unwrap();
     let agent = open(&home.dir).compile(good).await.unwrap();
     let end = start(&agent, Worker::new().0, Limits::default()).finish().await.end;
@@ -184,13 +177,13 @@ async fn a_sound_file_under_another_name_is_compiled_again() {
 async fn a_component_that_needs_concurrency_gets_the_second_profile() {
     let home = Home::new();
     let agent = home.agent(&concurrent()).await;
-    assert!(compiled(&home)[0].to_string_lossy().contains("-concurrent-"));
+    assert!(home.compiled()[0].to_string_lossy().contains("-concurrent-"));
     let end = start(&agent, Worker::new().0, Limits::default()).finish().await.end;
     assert!(matches!(end, End::Outcome(_)), "{end:?}");
     // From the cache as well, though the plain profile is asked first.
     let again = open(&home.dir).compile(concurrent()).await.unwrap();
     assert_eq!(again.digest(), agent.digest());
-    assert_eq!(compiled(&home).len(), 1);
+    assert_eq!(home.compiled().len(), 1);
 }
 
 #[tokio::test]
@@ -218,7 +211,7 @@ fn an_engine_without_a_pool_runs_the_same_components() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let ticker = crate::ticker::Ticker::start(vec![profiles[0].engine.clone()]).unwrap();
     let instances = Arc::new(tokio::sync::Semaphore::new(1));
-    let place = crate::run::Place { beat: ticker.beat(), instances };
+    let place = crate::run::Place { beat: ticker.beat(), instances, budget: crate::budget::Budget::new(1 << 20) };
     let card = runtime.block_on(crate::describe::describe(place, loaded.plugin, limits)).unwrap();
     assert_eq!(card.name, "tester");
 }
@@ -230,5 +223,5 @@ async fn many_loads_at_once_are_done_one_after_another() {
     let loads = (0..8).map(|_| home.sandbox.compile(component.clone()));
     let loaded = futures_util::future::join_all(loads).await;
     assert!(loaded.iter().all(Result::is_ok));
-    assert_eq!(compiled(&home).len(), 1);
+    assert_eq!(home.compiled().len(), 1);
 }

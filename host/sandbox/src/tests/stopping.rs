@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::fixture::{GuestText, Home, LOG, Seen, Worker, guest, start};
+use super::fixture::{GuestText, Home, LOG, Notes, Worker, guest, start};
 use crate::{End, Limits};
 
 /// Says something, then spins.
@@ -16,7 +16,7 @@ fn spinner() -> GuestText {
     }
 }
 
-async fn until(seen: &std::sync::Mutex<Seen>, reached: impl Fn(&Seen) -> bool) {
+async fn until(seen: &std::sync::Mutex<Notes>, reached: impl Fn(&Notes) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !reached(&seen.lock().unwrap()) {
         assert!(Instant::now() < deadline, "the guest did not get there");

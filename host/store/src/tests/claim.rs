@@ -7,6 +7,7 @@ use kennel_protocol::types::TaskState::{Completed, Working};
 use kennel_protocol::{Epoch, Seq, Ver};
 
 use super::lab::{Lab, agent, at_once, cancel_order, digest, key, new_task, new_task_at};
+use crate::Claimable;
 use crate::{Attempt, Committed, Position, Start, TaskKey};
 
 #[tokio::test]
@@ -25,7 +26,7 @@ async fn a_claimed_run_is_not_claimed_twice() {
     for _ in 0..10 {
         lab.queued("t").await;
     }
-    let claims = at_once((0..4).map(|_| lab.store.claim(4))).await;
+    let claims = at_once((0..4).map(|_| lab.store.claim(Claimable::Sound, 4))).await;
     let mut seen = HashSet::new();
     let mut sizes = Vec::new();
     for runs in claims {
@@ -34,7 +35,7 @@ async fn a_claimed_run_is_not_claimed_twice() {
         assert!(runs.iter().all(|run| seen.insert(run.claim.key().clone())));
     }
     assert_eq!((sizes, seen.len()), (vec![4, 4, 2, 0], 10));
-    assert!(!lab.store.has_due().await.unwrap());
+    assert!(!lab.store.has_due(Claimable::Sound).await.unwrap());
 }
 
 #[tokio::test]
@@ -50,11 +51,12 @@ async fn claims_go_by_priority_then_by_due_time_and_leave_what_is_not_due() {
         keys.push(key);
     }
     lab.clock.advance_ms(50);
-    let claimed: Vec<TaskKey> = lab.store.claim(10).await.unwrap().iter().map(|run| run.claim.key().clone()).collect();
+    let claimed: Vec<TaskKey> =
+        lab.store.claim(Claimable::Sound, 10).await.unwrap().iter().map(|run| run.claim.key().clone()).collect();
     let expected: Vec<TaskKey> = [4, 2, 1, 3, 0].map(|index: usize| keys[index].clone()).to_vec();
     assert_eq!(claimed, expected);
     lab.clock.advance_ms(50);
-    assert_eq!(lab.store.claim(1).await.unwrap()[0].claim.key(), &keys[5]);
+    assert_eq!(lab.store.claim(Claimable::Sound, 1).await.unwrap()[0].claim.key(), &keys[5]);
 }
 
 #[tokio::test]
@@ -64,8 +66,8 @@ async fn runs_that_are_leased_held_or_dead_are_never_claimed() {
         let key = lab.queued("t").await;
         lab.change(&format!("UPDATE run SET state = {state} WHERE task = '{}'", key.task));
     }
-    assert!(!lab.store.has_due().await.unwrap());
-    assert!(lab.store.claim(10).await.unwrap().is_empty());
+    assert!(!lab.store.has_due(Claimable::Sound).await.unwrap());
+    assert!(lab.store.claim(Claimable::Sound, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -168,8 +170,8 @@ async fn a_thousand_timers_to_come_do_not_hide_the_one_that_is_due() {
     for accepted in at_once(keys.iter().map(|key| lab.store.accept(new_task_at(key, Start::Ready, later)))).await {
         accepted.unwrap();
     }
-    assert!(!lab.store.has_due().await.unwrap());
+    assert!(!lab.store.has_due(Claimable::Sound).await.unwrap());
     let due = key("t");
     lab.store.accept(new_task(&due, Start::Ready)).await.unwrap();
-    assert_eq!(lab.store.claim(10).await.unwrap().len(), 1);
+    assert_eq!(lab.store.claim(Claimable::Sound, 10).await.unwrap().len(), 1);
 }

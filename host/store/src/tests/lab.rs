@@ -15,10 +15,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::Claimable;
 use crate::{
     CancelOrder, Claim, ClaimedRun, Clock, Commit, Committed, Delivery, EventRow, Inbound, NewEvent, NewTask,
     OpenAnswer, Pokes, Position, Route, RunChange, Scope, Start, Store, StoreError, StoreOptions, Stored, TaskKey,
-    TaskView, claim_of,
+    TaskView, Wait, claim_of,
 };
 
 /// Where every test's clock begins.
@@ -113,9 +114,12 @@ impl Lab {
         key
     }
 
-    /// Claims one run.
+    /// Claims one run, a suspect if no other is there.
     pub(super) async fn claimed(&self) -> Option<ClaimedRun> {
-        self.store.claim(1).await.unwrap().pop()
+        match self.store.claim(Claimable::Sound, 1).await.unwrap().pop() {
+            None => self.store.claim(Claimable::Suspect, 1).await.unwrap().pop(),
+            claimed => claimed,
+        }
     }
 
     pub(super) async fn view(&self, key: &TaskKey) -> TaskView {
@@ -130,7 +134,7 @@ impl Lab {
     pub(super) fn everything(&self) -> String {
         let raw = self.raw();
         let mut all = String::new();
-        for table in ["task", "body", "event", "run", "inbox", "blob", "blob_use"] {
+        for table in ["task", "body", "event", "run", "inbox", "journal", "blob", "blob_use"] {
             let mut rows = raw.prepare(&format!("SELECT * FROM {table}")).unwrap();
             let columns = rows.column_count();
             let mut rows = rows.query([]).unwrap();
@@ -317,6 +321,9 @@ impl Holder {
         Commit {
             at: self.at,
             events: events.iter().map(new_event).collect(),
+            calls: Vec::new(),
+            journal: 0,
+            answers: Vec::new(),
             state: fold.status.state,
             status_at: fold.status.timestamp.unwrap(),
             open: fold.status.state.is_interrupted(),
@@ -358,7 +365,9 @@ impl Holder {
 
     /// Gives the run up without an end.
     pub(super) async fn release(&mut self, store: &Store, due: Option<Timestamp>) -> Result<Committed, StoreError> {
-        let committed = store.commit(&self.claim, self.commit(&[], RunChange::Release { due })).await;
+        let committed = store
+            .commit(&self.claim, self.commit(&[], RunChange::Release(Wait { due, listens: Some(Seq::new(0)) })))
+            .await;
         if let Ok(Committed::Applied(at)) = &committed {
             self.at = *at;
         }

@@ -1,5 +1,6 @@
 //! Tests of the store, each on a real database of its own. One guarantee is one test, named as a sentence.
 
+mod journal;
 mod lab;
 
 mod accept;

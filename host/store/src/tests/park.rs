@@ -3,6 +3,7 @@
 use kennel_protocol::types::TaskState::{InputRequired, Working};
 
 use super::lab::{EPOCH_MS, Holder, Lab, answer, at, at_once, cancel_order, client_message, delivery};
+use crate::Claimable;
 use crate::{Canceling, Committed, Delivered, Route, StoreError};
 
 /// Runs that sleep although something waits for them: there must never be one.
@@ -27,7 +28,7 @@ async fn a_release_with_nothing_to_do_parks_and_nobody_claims_it() {
     let run = lab.run(holder.key()).unwrap();
     assert_eq!((run.state, run.due_ms, run.host, run.attempts), (2, None, None, 0));
     lab.clock.advance_ms(86_400_000);
-    assert!(!lab.store.has_due().await.unwrap());
+    assert!(!lab.store.has_due(Claimable::Sound).await.unwrap());
     assert!(lab.claimed().await.is_none());
 }
 
@@ -58,7 +59,8 @@ async fn a_message_that_the_agent_took_does_not_keep_it_awake() {
     let lab = Lab::new().await;
     let mut holder = working(&lab).await;
     says(&lab, &holder, "m1").await.unwrap();
-    let mut commit = holder.commit(&[], crate::RunChange::Release { due: None });
+    let mut commit = holder
+        .commit(&[], crate::RunChange::Release(crate::Wait { due: None, listens: Some(kennel_protocol::Seq::new(0)) }));
     commit.taken = vec![1];
     let committed = lab.store.commit(&holder.claim, commit).await.unwrap();
     holder = holder.after(&[]);
@@ -122,13 +124,13 @@ async fn a_timer_that_is_over_makes_the_release_ready_and_one_to_come_is_waited_
         holder.release(&lab.store, Some(at(due_ms))).await.unwrap();
         let run = lab.run(holder.key()).unwrap();
         assert_eq!(run.state, if ready { 0 } else { 2 }, "{due_ms}");
-        assert_eq!(lab.store.has_due().await.unwrap(), ready, "{due_ms}");
+        assert_eq!(lab.store.has_due(Claimable::Sound).await.unwrap(), ready, "{due_ms}");
         if !ready {
             lab.clock.advance_ms(due_ms - 1);
-            assert!(!lab.store.has_due().await.unwrap(), "{due_ms}");
+            assert!(!lab.store.has_due(Claimable::Sound).await.unwrap(), "{due_ms}");
             assert!(lab.claimed().await.is_none(), "{due_ms}");
             lab.clock.advance_ms(1);
-            assert!(lab.store.has_due().await.unwrap(), "{due_ms}");
+            assert!(lab.store.has_due(Claimable::Sound).await.unwrap(), "{due_ms}");
         }
         assert_eq!(lab.claimed().await.unwrap().claim.key(), holder.key(), "{due_ms}");
     }

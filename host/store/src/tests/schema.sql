@@ -62,6 +62,24 @@ CREATE TABLE inbox (
     PRIMARY KEY (tenant, task, n)
 );
 
+CREATE TABLE journal (
+    tenant      TEXT    NOT NULL,
+    task        TEXT    NOT NULL,
+    idx         INTEGER NOT NULL, -- dense from 1 over all generations
+    generation  INTEGER NOT NULL, -- counts checkpoints; a row `checkpoint` is the first of its generation
+    call        TEXT    NOT NULL, -- the function as the WIT names it
+    hash        BLOB    NOT NULL, -- of the function and its arguments: a replay that asks something else is stopped
+    request     TEXT    NOT NULL, -- the arguments for people, JSON, cut
+    result      BLOB,             -- JSON; none while the call is under way
+    blobs       INTEGER NOT NULL, -- 1 if the result names a blob instead of holding it
+    seq         INTEGER,          -- the event that the call wrote
+    due_ms      INTEGER,          -- when its wait ends by itself
+    asked_us    INTEGER NOT NULL, -- microseconds UTC
+    answered_us INTEGER,
+    cpu_us      INTEGER NOT NULL, -- what the guest computed since the row before
+    PRIMARY KEY (tenant, task, idx)
+) WITHOUT ROWID;
+
 CREATE TABLE run (
     tenant     TEXT    NOT NULL,
     task       TEXT    NOT NULL,
@@ -71,7 +89,7 @@ CREATE TABLE run (
     due_ms     INTEGER,          -- when it may be claimed; none: only something that happens wakes it
     host       TEXT,
     attempts   INTEGER NOT NULL, -- claims since the last progress
-    last_error TEXT,
+    last_error TEXT, listens INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (tenant, task)
 ) WITHOUT ROWID;
 
@@ -91,7 +109,7 @@ CREATE TABLE task (
     epoch       INTEGER NOT NULL, -- moves at every claim: the first half of the guard
     open        INTEGER NOT NULL, -- 1 while the task waits for its client: then an accept may write the log
     commit_id   INTEGER NOT NULL, -- tells an ambiguous COMMIT from a failed one
-    request     BLOB    NOT NULL, -- facts of the first request that the agent may ask for, JSON
+    request     BLOB    NOT NULL, calls INTEGER NOT NULL DEFAULT 0, -- facts of the first request that the agent may ask for, JSON
     PRIMARY KEY (tenant, id)
 ) WITHOUT ROWID;
 

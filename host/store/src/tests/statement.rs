@@ -7,15 +7,15 @@ use rusqlite::Connection;
 
 use super::lab::{Lab, at, key, scope};
 use crate::sql::SetStatement;
-use crate::{ListFilter, accept, blob, commit, read};
+use crate::{ListFilter, accept, blob, commit, journal, read};
 
 /// All texts of the crate: literals as they stand in the sources, set-statements with one and four rows, lists with every filter.
 fn statements() -> Vec<String> {
     let mut all = literals();
-    let sets: Vec<&SetStatement> = [accept::SETS, commit::SETS, blob::SETS].concat();
-    assert_eq!(sets.len(), 9);
+    let sets: Vec<&SetStatement> = [accept::SETS, commit::SETS, blob::SETS, journal::SETS].concat();
+    assert_eq!(sets.len(), 11);
     all.extend(sets.iter().flat_map(|set| [set.text(1), set.text(4)]));
-    all.push(read::task_sql());
+    all.extend([read::task_sql(), journal::after_sql(), journal::checkpoint_sql()]);
     all.extend(lists());
     all
 }

@@ -15,7 +15,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
-use crate::rows::{Attempt, Claim};
+use crate::journal::NewCall;
+use crate::rows::{Attempt, Claim, Claimable};
 use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask};
 use crate::wake::{Moved, TaskKey, Wakes};
 use backlog::Backlog;
@@ -70,6 +71,7 @@ pub(crate) struct EndByForce {
 #[derive(Clone, Debug)]
 pub(crate) struct ClaimOrder {
     pub(crate) host: Arc<str>,
+    pub(crate) of: Claimable,
     pub(crate) limit: u32,
     pub(crate) now: Timestamp,
 }
@@ -153,7 +155,9 @@ impl Op {
             Op::Create(new) => new.event.len() + new.message.stored.body.len(),
             Op::Commit(op) => {
                 let events: usize = op.commit.events.iter().map(|event| event.stored.body.len()).sum();
-                events + op.commit.body.as_ref().map_or(0, |body| body.body.len())
+                let calls: usize = op.commit.calls.iter().map(NewCall::bytes).sum();
+                let answers: usize = op.commit.answers.iter().map(|(_, answer)| answer.result.body.len()).sum();
+                events + calls + answers + op.commit.body.as_ref().map_or(0, |body| body.body.len())
             }
             Op::Deliver(delivery) => delivery.message.stored.body.len(),
             Op::Blob(chunk) => chunk.bytes.len(),
@@ -312,7 +316,7 @@ impl Writer {
             Outcome::Delivered(_) | Outcome::Canceling(_) | Outcome::GivenBack(_) => true,
             Outcome::Created => matches!(op, Op::Create(new) if new.start == crate::rows::Start::Ready),
             Outcome::Committed(_) => {
-                matches!(op, Op::Commit(op) if matches!(op.commit.run, crate::rows::RunChange::Release { .. }))
+                matches!(op, Op::Commit(op) if matches!(op.commit.run, crate::rows::RunChange::Release(_)))
             }
             Outcome::EndedByForce(_) | Outcome::Claimed(_) | Outcome::Written => false,
         };

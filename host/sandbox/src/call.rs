@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kennel_protocol::types::{Artifact, JsonObject, JsonValue, Message, Part, Task};
 use kennel_protocol::{ArtifactId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
@@ -101,6 +102,143 @@ pub struct AuthRequest {
     pub timeout: Option<Duration>,
 }
 
+/// Names something the host works on for a task: counted from 1 within the task, never used twice.
+pub type Pending = u32;
+
+/// May the host send a request again whose answer it did not record? The WIT enum `after-crash`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterCrash {
+    /// As the method says.
+    ByMethod,
+    /// Yes.
+    Repeat,
+    /// No: the call fails with `unknown-outcome`.
+    Report,
+}
+
+/// A request to another service. Its form is checked by whoever sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HttpRequest {
+    /// Upper case.
+    pub method: String,
+    /// Absolute.
+    pub url: String,
+    /// Names and values in order.
+    pub headers: Vec<(String, String)>,
+    /// None sends no body.
+    #[serde(with = "base64_if_some")]
+    pub body: Option<Bytes>,
+    /// A credential that the host puts in.
+    pub credential: Option<String>,
+    /// For the whole exchange.
+    pub timeout: Option<Duration>,
+    /// How many to follow.
+    pub redirects: Option<u8>,
+    /// What becomes of it after a crash.
+    pub after_crash: AfterCrash,
+}
+
+/// How a response begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HttpHead {
+    /// 100 to 599.
+    pub status: u16,
+    /// As received, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Where it came from, after redirects.
+    pub url: String,
+}
+
+/// A whole response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HttpResponse {
+    /// How it begins.
+    pub head: HttpHead,
+    /// Decompressed.
+    #[serde(with = "base64")]
+    pub body: Bytes,
+}
+
+/// What reading from a response gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HttpPiece {
+    /// Some bytes.
+    Data(#[serde(with = "base64")] Bytes),
+    /// The body is complete.
+    End,
+    /// The host stopped in the middle of it.
+    Interrupted,
+}
+
+/// Who shares a value. The WIT enum `kv.scope`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KvScope {
+    /// All tasks of the agent.
+    Agent,
+    /// All tasks of the agent in the context.
+    Context,
+    /// All tasks of the agent for the caller.
+    Caller,
+    /// All agents of the tenant.
+    Tenant,
+}
+
+/// A stored value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KvEntry {
+    /// As written.
+    #[serde(with = "base64")]
+    pub value: Bytes,
+    /// Changes with every write.
+    pub version: String,
+}
+
+/// What came of a compare-and-set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KvSwapped {
+    /// Written; the new version.
+    Done(String),
+    /// The entry as it is, if there is one.
+    Conflict(Option<KvEntry>),
+}
+
+/// Options of a message to another agent.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PeerOptions {
+    /// Whether the new task belongs to this task's context.
+    pub same_context: bool,
+    /// A task of the peer that waits; none: the message starts a new one.
+    pub task_id: Option<String>,
+    /// Media types the agent can use; empty: any.
+    pub accepted_output_modes: Vec<String>,
+    /// Metadata of the request.
+    pub metadata: Option<JsonObject>,
+    /// Name of a credential for a remote agent.
+    pub credential: Option<String>,
+    /// How long the peer may take; none: no bound of its own.
+    #[serde(serialize_with = "as_millis_if_some")]
+    pub timeout: Option<Duration>,
+}
+
+/// What another agent answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerAnswer {
+    /// A bare message.
+    Message(Box<Message>),
+    /// A task that is over, or that waits.
+    Task(Box<Task>),
+}
+
 /// A call of a guest, arguments checked for form, in A2A types.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged, rename_all_fields = "kebab-case")]
@@ -189,6 +327,135 @@ pub enum Call {
         /// The moment.
         at: Timestamp,
     },
+    /// `wait.any`. Parks unless the time-out is zero.
+    WaitAny {
+        /// At least one, unless there is a time-out.
+        pendings: Vec<Pending>,
+        /// How long to wait; none: for ever.
+        #[serde(serialize_with = "as_millis_if_some")]
+        timeout: Option<Duration>,
+    },
+    /// `wait.all`. Parks unless the time-out is zero.
+    WaitAll {
+        /// At least one, unless there is a time-out.
+        pendings: Vec<Pending>,
+        /// How long to wait; none: for ever.
+        #[serde(serialize_with = "as_millis_if_some")]
+        timeout: Option<Duration>,
+    },
+    /// `http.fetch`. Parks.
+    HttpFetch {
+        /// What to send.
+        request: HttpRequest,
+    },
+    /// `http.start`.
+    HttpStart {
+        /// What to send.
+        request: HttpRequest,
+    },
+    /// `http.take`. Parks.
+    HttpTake {
+        /// Of `http.start`.
+        exchange: Pending,
+    },
+    /// `http.open`.
+    HttpOpen {
+        /// What to send.
+        request: HttpRequest,
+    },
+    /// `http.head`. Parks.
+    HttpHead {
+        /// Of `http.open`.
+        exchange: Pending,
+    },
+    /// `http.read`. Parks unless the time-out is zero.
+    HttpRead {
+        /// Of `http.open`.
+        exchange: Pending,
+        /// How long to wait; none: as long as the exchange lasts.
+        #[serde(serialize_with = "as_millis_if_some")]
+        timeout: Option<Duration>,
+    },
+    /// `http.abort`.
+    HttpAbort {
+        /// Of `http.start` or `http.open`.
+        exchange: Pending,
+    },
+    /// `kv.get`.
+    KvGet {
+        /// Who shares it.
+        scope: KvScope,
+        /// 1 to 256 bytes.
+        key: String,
+    },
+    /// `kv.put`.
+    KvPut {
+        /// Who shares it.
+        scope: KvScope,
+        /// 1 to 256 bytes.
+        key: String,
+        /// What to write.
+        #[serde(with = "base64")]
+        value: Bytes,
+    },
+    /// `kv.swap`.
+    KvSwap {
+        /// Who shares it.
+        scope: KvScope,
+        /// 1 to 256 bytes.
+        key: String,
+        /// The version it must have; none: there must be no entry.
+        expected: Option<String>,
+        /// What to write.
+        #[serde(with = "base64")]
+        value: Bytes,
+    },
+    /// `kv.delete`.
+    KvDelete {
+        /// Who shares it.
+        scope: KvScope,
+        /// 1 to 256 bytes.
+        key: String,
+    },
+    /// `kv.keys`.
+    KvKeys {
+        /// Who shares them.
+        scope: KvScope,
+        /// How they begin.
+        prefix: String,
+        /// The last key of the page before.
+        after: Option<String>,
+        /// Keys wanted at most.
+        limit: u32,
+    },
+    /// `peers.names`.
+    PeerNames,
+    /// `peers.card`.
+    PeerCard {
+        /// A name, or the url of a card.
+        to: String,
+    },
+    /// `peers.send`.
+    PeerSend {
+        /// A name, or the url of a card.
+        to: String,
+        /// What to say.
+        message: Draft,
+        /// How.
+        options: PeerOptions,
+    },
+    /// `peers.take`. Parks.
+    PeerTake {
+        /// Of `peers.send`.
+        sent: Pending,
+    },
+    /// `peers.cancel`.
+    PeerCancel {
+        /// Of `peers.send`.
+        sent: Pending,
+        /// In words.
+        reason: Option<String>,
+    },
     /// A wait of `wasi:io/poll` in which nothing is ready yet. Parks. WASI has no error to say so: a request to stop does
     /// not end it.
     Poll {
@@ -215,8 +482,63 @@ impl Call {
             Call::CloseArtifact { .. } => "artifact.close",
             Call::Sleep { .. } => "wait.sleep",
             Call::SleepUntil { .. } => "wait.sleep-until",
+            Call::WaitAny { .. } => "wait.any",
+            Call::WaitAll { .. } => "wait.all",
+            Call::HttpFetch { .. } => "http.fetch",
+            Call::HttpStart { .. } => "http.start",
+            Call::HttpTake { .. } => "http.take",
+            Call::HttpOpen { .. } => "http.open",
+            Call::HttpHead { .. } => "http.head",
+            Call::HttpRead { .. } => "http.read",
+            Call::HttpAbort { .. } => "http.abort",
+            Call::KvGet { .. } => "kv.get",
+            Call::KvPut { .. } => "kv.put",
+            Call::KvSwap { .. } => "kv.swap",
+            Call::KvDelete { .. } => "kv.delete",
+            Call::KvKeys { .. } => "kv.keys",
+            Call::PeerNames => "peers.names",
+            Call::PeerCard { .. } => "peers.card",
+            Call::PeerSend { .. } => "peers.send",
+            Call::PeerTake { .. } => "peers.take",
+            Call::PeerCancel { .. } => "peers.cancel",
             Call::Poll { .. } => "wasi.poll",
         }
+    }
+}
+
+/// Bytes as base64 text.
+mod base64 {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        let text = std::borrow::Cow::<'_, str>::deserialize(from)?;
+        STANDARD.decode(text.as_bytes()).map(Bytes::from).map_err(serde::de::Error::custom)
+    }
+}
+
+/// As [`base64`], where there may be none.
+mod base64_if_some {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Text(#[serde(with = "super::base64")] Bytes);
+
+    #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Bytes>, to: S) -> Result<S::Ok, S::Error> {
+        bytes.clone().map(Text).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
+        Ok(Option::<Text>::deserialize(from)?.map(|text| text.0))
     }
 }
 
@@ -283,7 +605,8 @@ pub struct CancelRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    /// `UpdateStatus`, `AppendArtifact`, `CloseArtifact`, `Sleep`, `SleepUntil`, `Poll`.
+    /// `UpdateStatus`, `AppendArtifact`, `CloseArtifact`, `Sleep`, `SleepUntil`, `Poll`,
+    /// `HttpAbort`, `PeerCancel`.
     Done,
     /// `History`.
     Messages(Vec<Message>),
@@ -301,6 +624,30 @@ pub enum Answer {
     Cancel(Option<CancelRequest>),
     /// `Publish`, `OpenArtifact`.
     ArtifactId(ArtifactId),
+    /// `HttpStart`, `HttpOpen`, `PeerSend`.
+    Pending(Pending),
+    /// `WaitAny`: the index in the list.
+    Ready(Option<u32>),
+    /// `WaitAll`, `KvDelete`.
+    Flag(bool),
+    /// `HttpFetch`, `HttpTake`.
+    Response(Box<HttpResponse>),
+    /// `HttpHead`.
+    Head(Box<HttpHead>),
+    /// `HttpRead`.
+    Piece(Option<HttpPiece>),
+    /// `KvGet`.
+    Entry(Option<KvEntry>),
+    /// `KvPut`.
+    Version(String),
+    /// `KvSwap`.
+    Swapped(KvSwapped),
+    /// `KvKeys`, `PeerNames`.
+    Names(Vec<String>),
+    /// `PeerCard`.
+    Card(JsonValue),
+    /// `PeerTake`.
+    Peer(PeerAnswer),
 }
 
 /// What the caller of a failed host function can do next. The WIT enum `error-kind`.

@@ -5,7 +5,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use kennel_protocol::state::{self, Step as TaskStep};
 use kennel_protocol::types::{JsonObject, Message, StreamResponse, TaskState};
@@ -136,6 +135,7 @@ impl Activation {
                 Kind::Effect => self.affect(call, &asked).await,
                 Kind::Value => self.value(call, &asked).await,
                 Kind::Wait | Kind::Look => self.wait(call, asked).await,
+                Kind::Start => self.answer_value(&asked, Err(not_offered(&call))).await,
             },
         }
     }
@@ -241,7 +241,7 @@ impl Activation {
                 let piece = self.artifacts().close(&artifact_id, parts)?;
                 Ok(self.piece(piece, true))
             }
-            other => Err(GuestError::new(ErrorKind::Failed, "host", format!("{} has no effect", other.name()))),
+            other => Err(not_offered(&other)),
         }
     }
 
@@ -283,7 +283,7 @@ impl Activation {
             Call::History { limit } => self.history(limit).await?,
             Call::Related { task_id } => self.related(&task_id).await?,
             Call::RelatedIds { limit } => self.related_ids(limit).await?,
-            other => Err(GuestError::new(ErrorKind::Failed, "host", format!("{} has no value", other.name()))),
+            other => Err(not_offered(&other)),
         };
         self.answer_value(asked, answer).await
     }
@@ -426,21 +426,17 @@ pub(crate) fn references(message: &Message) -> Vec<TaskId> {
 
 /// Effects and waits need a task; a mere look does not.
 fn opens_task(call: &Call) -> bool {
-    match call {
-        Call::CancelRequested | Call::Related { .. } | Call::RelatedIds { .. } => false,
-        Call::NextMessage { timeout } => *timeout != Some(Duration::ZERO),
-        Call::History { .. }
-        | Call::UpdateStatus { .. }
-        | Call::RequireInput { .. }
-        | Call::RequireAuth { .. }
-        | Call::Publish { .. }
-        | Call::OpenArtifact { .. }
-        | Call::AppendArtifact { .. }
-        | Call::CloseArtifact { .. }
-        | Call::Sleep { .. }
-        | Call::SleepUntil { .. }
-        | Call::Poll { .. } => true,
+    match kind(call) {
+        Kind::Look => false,
+        Kind::Value => !matches!(call, Call::Related { .. } | Call::RelatedIds { .. }),
+        Kind::Effect | Kind::Wait | Kind::Start => true,
     }
+}
+
+/// What this host does not carry.
+pub(super) fn not_offered(call: &Call) -> GuestError {
+    let text = format!("this host does not offer {} yet", call.name());
+    GuestError::new(ErrorKind::Unavailable, "not-offered", text)
 }
 
 /// A read that failed is the host's fault: the activation is given up and tried again.

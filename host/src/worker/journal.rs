@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Value,
     /// The request before the wait begins, with its deadline; the result fills the same row.
     Wait,
+    /// The request before it leaves; what comes of it fills the same row, whenever it comes. The agent goes on meanwhile.
+    Start,
     /// Nothing while the answer is "nothing new"; the first other one with the number of those before it.
     Look,
 }
@@ -49,16 +51,43 @@ pub(crate) fn kind(call: &Call) -> Kind {
         | Call::Publish { .. }
         | Call::OpenArtifact { .. }
         | Call::AppendArtifact { .. }
-        | Call::CloseArtifact { .. } => Kind::Effect,
-        Call::History { .. } | Call::Related { .. } | Call::RelatedIds { .. } => Kind::Value,
-        Call::RequireInput { .. }
+        | Call::CloseArtifact { .. }
+        | Call::HttpAbort { .. }
+        | Call::KvPut { .. }
+        | Call::KvSwap { .. }
+        | Call::KvDelete { .. }
+        | Call::PeerSend { .. }
+        | Call::PeerCancel { .. } => Kind::Effect,
+        Call::History { .. }
+        | Call::Related { .. }
+        | Call::RelatedIds { .. }
+        | Call::KvGet { .. }
+        | Call::KvKeys { .. }
+        | Call::PeerNames
+        | Call::PeerCard { .. } => Kind::Value,
+        Call::HttpStart { .. } | Call::HttpOpen { .. } => Kind::Start,
+        Call::CancelRequested => Kind::Look,
+        Call::NextMessage { timeout }
+        | Call::WaitAny { timeout, .. }
+        | Call::WaitAll { timeout, .. }
+        | Call::HttpRead { timeout, .. }
+            if *timeout == Some(Duration::ZERO) =>
+        {
+            Kind::Look
+        }
+        Call::NextMessage { .. }
+        | Call::WaitAny { .. }
+        | Call::WaitAll { .. }
+        | Call::HttpRead { .. }
+        | Call::RequireInput { .. }
         | Call::RequireAuth { .. }
         | Call::Sleep { .. }
         | Call::SleepUntil { .. }
-        | Call::Poll { .. } => Kind::Wait,
-        Call::NextMessage { timeout } if *timeout == Some(Duration::ZERO) => Kind::Look,
-        Call::NextMessage { .. } => Kind::Wait,
-        Call::CancelRequested => Kind::Look,
+        | Call::Poll { .. }
+        | Call::HttpFetch { .. }
+        | Call::HttpTake { .. }
+        | Call::HttpHead { .. }
+        | Call::PeerTake { .. } => Kind::Wait,
     }
 }
 

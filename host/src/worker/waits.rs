@@ -12,7 +12,7 @@ use kennel_sandbox::call::{Answer, Auth, AuthRequest, Call, Draft, ErrorKind, Gu
 use kennel_store::{InboxMessage, Stored, Wait};
 use tokio::time::Instant;
 
-use super::activation::{Activation, NO_MESSAGE, canceled, unavailable};
+use super::activation::{Activation, NO_MESSAGE, canceled, not_offered, unavailable};
 use super::event::AUTH_KEY;
 use super::inbox::{Cancel, Woken};
 use super::journal::{Asked, Recorded};
@@ -61,10 +61,7 @@ impl Activation {
             Call::NextMessage { timeout } => self.next_message(asked, timeout).await,
             Call::RequireInput { prompt, schema, timeout } => self.require_input(asked, prompt, schema, timeout).await,
             Call::RequireAuth { prompt, request } => self.require_auth(asked, prompt, request).await,
-            other => {
-                let text = format!("{} does not wait", other.name());
-                self.answer_value(&asked, Err(GuestError::new(ErrorKind::Failed, "host", text))).await
-            }
+            other => self.answer_value(&asked, Err(not_offered(&other))).await,
         }
     }
 

@@ -2,10 +2,12 @@
 //!
 //! Read by the command line alone; nothing else reads the environment.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kennel_egress::{Credential, EgressConfig, Rule};
 use kennel_protocol::AgentId;
 use kennel_store::Pokes;
 
@@ -24,8 +26,23 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Bounds.
     pub limits: HostLimits,
+    /// What the operator allows agents, by name; `*` is for all.
+    pub agent_grants: BTreeMap<String, AgentGrants>,
+    /// Bounds on what leaves the host.
+    pub egress: EgressConfig,
     /// Whether commits are announced. Off is for tests: everything is then found by polling.
     pub pokes: Pokes,
+}
+
+/// What an operator allows an agent besides its own task. Nothing is allowed by default.
+#[derive(Clone, Debug, Default)]
+pub struct AgentGrants {
+    /// Requests it may send, as far as its card asks for them.
+    pub http: Vec<Rule>,
+    /// Credentials it may name.
+    pub credentials: BTreeMap<String, Credential>,
+    /// Its settings.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Bounds on one task.

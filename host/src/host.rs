@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, App, Server};
 use crate::broker::Broker;
 use crate::config::Settings;
+use crate::gate::Gate;
 use crate::registry::{Folder, FolderError, Registry};
 use crate::service::{self, Service};
 use crate::worker::{Parts, Worker};
@@ -83,6 +84,8 @@ impl Host {
             limits: settings.limits.clone(),
             sandbox_limits,
             memory_pressure,
+            grants: settings.agent_grants.clone(),
+            gate: Arc::new(Gate::new(settings.egress.clone())),
         };
         let worker = Worker::start(parts, work);
         let (listener, address) = listen(settings.listen).await?;

@@ -8,6 +8,7 @@ pub mod api;
 mod broker;
 pub mod cli;
 pub mod config;
+mod gate;
 mod host;
 mod registry;
 mod service;

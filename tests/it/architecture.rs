@@ -12,17 +12,18 @@ const MODULES: &[(&str, &[&str])] = &[
     ("broker", &[]),
     ("cli", &["config"]),
     ("config", &[]),
-    ("host", &["api", "broker", "config", "registry", "service", "worker"]),
+    ("gate", &[]),
+    ("host", &["api", "broker", "config", "gate", "registry", "service", "worker"]),
     ("registry", &[]),
     ("service", &["answer", "broker", "config", "registry", "stream", "work"]),
     ("stream", &[]),
     ("work", &["broker", "registry"]),
-    ("worker", &["answer", "broker", "config", "registry", "work"]),
+    ("worker", &["answer", "broker", "config", "gate", "registry", "work"]),
 ];
 
 /// Crates of ours, and the crates of ours that each may depend on. Development is left out.
 const CRATES: &[(&str, &[&str])] = &[
-    ("host", &["kennel-client", "kennel-protocol", "kennel-sandbox", "kennel-store"]),
+    ("host", &["kennel-client", "kennel-egress", "kennel-protocol", "kennel-sandbox", "kennel-store"]),
     ("host/protocol", &[]),
     ("host/store", &["kennel-protocol"]),
     ("host/sandbox", &["kennel-protocol"]),

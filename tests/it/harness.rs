@@ -194,6 +194,18 @@ impl Kennel {
         self.agents_folder().join(format!("{name}.wasm"))
     }
 
+    /// A file beside the configuration.
+    pub(crate) fn config_file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts from now on with this configuration.
+    pub(crate) fn configure(&mut self, text: &str) {
+        let path = self.config_file("kennel.toml");
+        std::fs::write(&path, text).expect("the configuration is written");
+        self.args.extend(["--config".to_owned(), path.display().to_string()]);
+    }
+
     pub(crate) fn data_folder(&self) -> &Path {
         &self.data
     }

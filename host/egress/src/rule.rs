@@ -13,7 +13,8 @@ use crate::site::{RuleError, Site};
 /// Layers of percent-encoding that are taken off to see whether a path climbs. Nobody honest uses more than two.
 const LAYERS_MAX: usize = 4;
 
-/// A method or `*`, and where it may be used: `GET https://api.example.com/v1`, `* https://*.example.com`.
+/// A method or `*`, and where it may be used: `GET https://api.example.com/v1`, `* https://*.example.com`,
+/// `* http://127.0.0.1:*`.
 ///
 /// A path covers itself and all that is below it, by whole segments: `/v1` covers `/v1/users` and not `/v10`. A slash
 /// at its end says nothing.
@@ -210,7 +211,8 @@ mod tests {
             (" https://h.example", "write a method"),
             ("GET  https://h.example", "only https:// and http://"),
             ("GET h.example", "write https:// before the host"),
-            ("GET https://h.example/v1/*", "`*` stands only before the first dot"),
+            ("GET https://h.example/v1/*", "`*` stands only before the first dot of the host or as its port"),
+            ("GET https://h.*:80", "`*` stands only before the first dot"),
             ("GET https://h.example/v1?key=1", "leave out `?` and `#`"),
             ("GET https://h.example/v1/../v2", "write the path as the service sees it"),
             ("GET https://h.example/v1/%2e%2e/v2", "write the path as the service sees it"),
@@ -228,6 +230,7 @@ mod tests {
         for (text, printed) in [
             ("GET https://API.example.com:443/v1/", "GET https://api.example.com/v1"),
             ("* http://*.example.com:8080/", "* http://*.example.com:8080"),
+            ("* http://127.0.0.1:*/v1/", "* http://127.0.0.1:*/v1"),
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().to_string(), printed);
         }

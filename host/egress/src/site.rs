@@ -9,12 +9,13 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 /// One host, or with `*.` all hosts below it at any depth, at one port of one scheme: `https://api.example.com`,
-/// `https://*.example.com:8443`, `http://127.0.0.1:8080`.
+/// `https://*.example.com:8443`, `http://127.0.0.1:8080`; with `:*` at any port: `http://127.0.0.1:*`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Site {
     scheme: Scheme,
     host: HostPattern,
-    port: u16,
+    /// None: any.
+    port: Option<u16>,
 }
 
 /// Text that is no rule or no site, with the cure.
@@ -45,7 +46,7 @@ impl Site {
         url.scheme() == self.scheme.name()
             && url.username().is_empty()
             && url.password().is_none()
-            && url.port_or_known_default() == Some(self.port)
+            && self.port.is_none_or(|only| url.port_or_known_default() == Some(only))
             && host(url).is_some_and(|host| self.host.covers(&host))
     }
 
@@ -71,9 +72,12 @@ impl Site {
         if rest.contains('\\') || rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(error("leave out blanks and backslashes"));
         }
-        let (below, rest) = rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
+        let any_port = authority.ends_with(":*");
+        let rest = &if any_port { rest.replacen(":*", "", 1) } else { rest.to_owned() };
+        let (below, rest) = rest.strip_prefix("*.").map_or((false, rest.as_str()), |rest| (true, rest));
         if rest.contains('*') {
-            let cure = "`*` stands only before the first dot of the host; a path covers all that is below it";
+            let cure =
+                "`*` stands only before the first dot of the host or as its port; a path covers all that is below it";
             return Err(error(cure));
         }
         let url = Url::parse(&format!("{}://{rest}", scheme.name())).map_err(|fault| error(&fault.to_string()))?;
@@ -85,7 +89,7 @@ impl Site {
             (true, Host::Domain(name)) => HostPattern::Below(name),
             (true, Host::Ipv4(_) | Host::Ipv6(_)) => return Err(error("leave out `*.` before an address")),
         };
-        Ok((Site { scheme, host, port }, url))
+        Ok((Site { scheme, host, port: (!any_port).then_some(port) }, url))
     }
 }
 
@@ -155,7 +159,11 @@ impl fmt::Display for Site {
             HostPattern::Only(host) => write!(f, "{host}")?,
             HostPattern::Below(name) => write!(f, "*.{name}")?,
         }
-        if self.port == self.scheme.port() { Ok(()) } else { write!(f, ":{}", self.port) }
+        match self.port {
+            None => write!(f, ":*"),
+            Some(port) if port == self.scheme.port() => Ok(()),
+            Some(port) => write!(f, ":{port}"),
+        }
     }
 }
 
@@ -169,6 +177,10 @@ mod tests {
             ("https://api.example.com", "https://api.example.com/", true),
             ("https://api.example.com", "https://api.example.com:443/x?y#z", true),
             ("https://api.example.com:443", "https://api.example.com/", true),
+            ("http://127.0.0.1:*", "http://127.0.0.1:8080/", true),
+            ("http://127.0.0.1:*", "https://127.0.0.1:8080/", false),
+            ("https://*.example.com:*", "https://api.example.com:8443/", true),
+            ("https://*.example.com:*", "https://example.com:8443/", false),
             ("https://api.example.com", "https://API.Example.COM/", true),
             ("https://API.example.com", "https://api.example.com/", true),
             ("https://api.example.com", "https://api.example.com./", true),

@@ -53,6 +53,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         default_agent: "echo".parse().ok(),
         public_url: None,
         limits: HostLimits::default(),
+        agent_grants: Default::default(),
+        egress: Default::default(),
         pokes: Pokes::On,
     };
     let host = Host::start(settings).await?;

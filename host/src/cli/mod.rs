@@ -4,6 +4,7 @@ mod a2a;
 pub mod build;
 mod demo;
 pub mod embedded;
+mod file;
 pub mod new;
 mod serve;
 mod toolchain;

@@ -11,6 +11,7 @@ use kennel_protocol::AgentId;
 use kennel_store::Pokes;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::file;
 use crate::Host;
 use crate::config::{HostLimits, Settings};
 
@@ -33,6 +34,9 @@ pub(crate) struct ServeArgs {
     /// Folder of the agents: NAME.wasm is served at /agents/NAME
     #[arg(long, value_name = "DIR")]
     agents: PathBuf,
+    /// What agents may do outside, their settings and credentials: a TOML file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The agent that is also served at the root; without this option the only one is
     #[arg(long, value_name = "NAME")]
     default_agent: Option<AgentId>,
@@ -65,6 +69,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         grace: Duration::from_millis(args.park_after),
         ..HostLimits::default()
     };
+    let configured = args.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
     let settings = Settings {
         listen: args.listen,
         data: args.data,
@@ -72,6 +77,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         default_agent: args.default_agent,
         public_url: args.public_url,
         limits,
+        agent_grants: configured.agents,
+        egress: configured.egress,
         pokes: if args.no_pokes { Pokes::Off } else { Pokes::On },
     };
     // Before anything is served, so that a signal during the start is not lost.

@@ -18,12 +18,15 @@ use kennel_store::{Artifacts as Shown, InboxMessage, Scope, Store, Stored};
 use super::artifacts::{Artifacts, Piece};
 use super::course::Course;
 use super::event::{Subject, progress_part};
+use super::exchanges::Exchanges;
 use super::inbox::{Cancel, Inbox, Woken};
 use super::journal::{Asked, Journal, Kind, Recorded, Step, kind};
 use super::lane::{Close, Dead, Lane, When};
 use super::logs;
+use super::outside::{Grants, is_outside, too_late};
 use super::progress::ProgressGate;
 use crate::config::TaskLimits;
+use crate::gate::Gate;
 use crate::work::Opening;
 
 /// Messages of history that one call may carry.
@@ -52,6 +55,11 @@ pub(crate) struct Facts {
     pub(crate) begun: AtomicBool,
     /// What the supervisor watches.
     pub(crate) course: Arc<Course>,
+    /// What the agent may do outside.
+    pub(crate) grants: Grants,
+    pub(crate) egress: Arc<Gate>,
+    /// Where sockets are served.
+    pub(crate) runtime: tokio::runtime::Handle,
     /// What clients had said when the task was claimed: recorded calls name it by number.
     pub(crate) past: Vec<InboxMessage>,
 }
@@ -74,6 +82,9 @@ pub(crate) struct Activation {
     pub(crate) journal: Journal,
     pub(crate) gate: ProgressGate,
     pub(crate) artifacts: Arc<Mutex<Artifacts>>,
+    pub(crate) exchanges: Arc<Exchanges>,
+    /// Whether what a former activation left open has been decided.
+    pub(crate) settled: bool,
     pub(crate) inbox: Inbox,
     /// The accept that is still to be made, in the reply mode `auto`.
     pub(crate) opening: Option<Opening>,
@@ -129,13 +140,18 @@ impl Activation {
         if kind(&call) == Kind::Look {
             return self.look(call, seen).await;
         }
-        match self.journal.step(&call, seen).await? {
+        let step = self.journal.step(&call, seen).await?;
+        if let Step::Live(_) = step {
+            self.settle_exchanges()?;
+        }
+        match step {
+            Step::Begun(asked) => self.repeat_start(call, &asked, None),
             Step::Recorded(asked, recorded) => self.repeat(call, &asked, recorded).await,
             Step::Live(asked) => match kind(&call) {
                 Kind::Effect => self.affect(call, &asked).await,
                 Kind::Value => self.value(call, &asked).await,
                 Kind::Wait | Kind::Look => self.wait(call, asked).await,
-                Kind::Start => self.answer_value(&asked, Err(not_offered(&call))).await,
+                Kind::Start => self.start(call, &asked).await,
             },
         }
     }
@@ -152,10 +168,17 @@ impl Activation {
 
     /// The recorded answer. What the call did to this activation's own books is done again.
     async fn repeat(&mut self, call: Call, asked: &Asked, recorded: Recorded) -> Result<Answer, Refusal> {
+        if is_outside(&call) {
+            return self.repeat_outside(&call, recorded);
+        }
+        if kind(&call) == Kind::Start {
+            return self.repeat_start(call, asked, Some(recorded));
+        }
         let recorded = match recorded {
             Recorded::Message(n) => return self.repeat_message(call, asked, n).await,
             Recorded::Error(error) => Err(error),
             Recorded::Answer(answer) => Ok(answer),
+            Recorded::Exchange(_) | Recorded::Head(_) | Recorded::Taken => return Err(Refusal::Abandon),
         };
         if kind(&call) == Kind::Effect && recorded.is_ok() {
             // Its event is on disk: only the books count.
@@ -192,9 +215,11 @@ impl Activation {
     /// Carries an effect out: event and row in one transaction.
     async fn affect(&mut self, call: Call, asked: &Asked) -> Result<Answer, Refusal> {
         let checked = match &call {
-            Call::OpenArtifact { .. } => Ok(()),
             Call::UpdateStatus { .. } => self.check(TaskStep::Update),
-            _ => self.check(TaskStep::Artifact),
+            Call::Publish { .. } | Call::AppendArtifact { .. } | Call::CloseArtifact { .. } => {
+                self.check(TaskStep::Artifact)
+            }
+            _ => Ok(()),
         };
         let Effect { event, flow, answer } = match checked.and_then(|()| self.effect(call, asked.idx)) {
             Ok(effect) => effect,
@@ -227,6 +252,10 @@ impl Activation {
                 let id = artifact.artifact_id.clone();
                 let event = self.facts.subject.artifact(artifact, false, true);
                 Ok(Effect { event: Some(event), flow: Flow::Settled, answer: Answer::ArtifactId(id) })
+            }
+            Call::HttpAbort { exchange } => {
+                self.exchanges.abort(exchange)?;
+                Ok(Effect { event: None, flow: Flow::Piece, answer: Answer::Done })
             }
             Call::OpenArtifact { heading } => {
                 let id = artifact_id(heading.artifact_id.clone(), idx);
@@ -351,14 +380,17 @@ impl Activation {
                 }
                 answer => Ok(answer),
             },
-            Some(Step::Live(asked)) => self.look_now(&call, asked).await,
+            Some(Step::Live(asked) | Step::Begun(asked)) => {
+                self.settle_exchanges()?;
+                self.look_now(&call, asked).await
+            }
         }
     }
 
     fn as_before(&self, call: &Call) -> Answer {
         match call {
             Call::CancelRequested => Answer::Cancel(self.canceled.clone()),
-            _ => Answer::Message(None),
+            call => too_late(call),
         }
     }
 
@@ -373,6 +405,14 @@ impl Activation {
                 let answer = Answer::Cancel(Some(cancel.request.clone()));
                 (Recorded::Answer(answer.clone()), Ok(answer), self.tell(&cancel))
             }
+            call if is_outside(call) => match self.now_outside(call) {
+                Err(error) => (Recorded::Error(error.clone()), Err(error), None),
+                Ok(Some((recorded, answer))) => (recorded, answer, None),
+                Ok(None) => {
+                    self.journal.nothing_new();
+                    return Ok(self.as_before(call));
+                }
+            },
             _ => match self.inbox.look(None) {
                 Some(Woken::Canceled(cancel)) => {
                     let error = canceled(&cancel);

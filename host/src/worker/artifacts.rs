@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::TaskLimits;
 
 /// An artifact between `open` and `close`.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Piecewise {
     heading: Heading,
     /// Whether the first piece has been sent.
@@ -30,8 +30,8 @@ pub(crate) struct Artifacts {
 }
 
 /// What a checkpoint keeps of them.
-#[derive(Default, Serialize, Deserialize)]
-struct Books {
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Books {
     open: HashMap<ArtifactId, Piecewise>,
     /// In the order in which they were opened, so that the host closes them in the same order.
     order: Vec<ArtifactId>,
@@ -46,16 +46,14 @@ impl Artifacts {
         Artifacts { limits, books: Books::default() }
     }
 
-    /// The books as they stand, JSON.
-    pub(crate) fn books(&self) -> String {
-        // Texts and numbers under text keys: it cannot fail.
-        serde_json::to_string(&self.books).unwrap_or_default()
+    /// The books as they stand.
+    pub(crate) fn books(&self) -> Books {
+        self.books.clone()
     }
 
     /// Goes on from books that were kept.
-    pub(crate) fn restore(&mut self, books: &str) -> Result<(), serde_json::Error> {
-        self.books = serde_json::from_str(books)?;
-        Ok(())
+    pub(crate) fn restore(&mut self, books: Books) {
+        self.books = books;
     }
 
     /// Takes the parts of a message.

@@ -133,6 +133,14 @@ impl Inbox {
         self.arrived.borrow().cancel.clone()
     }
 
+    /// Waits until something else is there than when it last looked. Cancel safe.
+    pub(crate) async fn changed(&mut self) {
+        if self.arrived.changed().await.is_err() {
+            // The supervisor is gone, so this activation is over: wait to be dropped.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Where the log stood when the inbox was last read.
     pub(crate) fn position(&self) -> Option<Position> {
         self.arrived.borrow().at

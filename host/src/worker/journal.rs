@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_protocol::Timestamp;
-use kennel_sandbox::call::{Answer, Call, ErrorKind, GuestError, Moment, Refusal, Seen};
+use kennel_sandbox::call::{Answer, Call, ErrorKind, GuestError, HttpHead, HttpResponse, Moment, Refusal, Seen};
 use kennel_store::{JournalRow, NewAnswer, NewCall, Store, StoreError, Stored, TaskKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -101,6 +101,12 @@ pub(crate) enum Recorded {
     Error(GuestError),
     /// The message with this number in the inbox.
     Message(u32),
+    /// What came of an exchange.
+    Exchange(Result<HttpResponse, GuestError>),
+    /// How the response of an exchange began.
+    Head(Result<HttpHead, GuestError>),
+    /// What stands in the row of the exchange.
+    Taken,
 }
 
 impl Recorded {
@@ -145,6 +151,8 @@ pub(crate) struct Asked {
 pub(crate) enum Step {
     /// It was answered before: the same answer again.
     Recorded(Asked, Recorded),
+    /// It began something before, of which nothing is known yet.
+    Begun(Asked),
     /// It is to be carried out, or waited for further if its row is there.
     Live(Asked),
 }
@@ -292,6 +300,11 @@ impl Journal {
         };
         self.cpu = seen.cpu;
         let Some((result, at_us)) = row.answer else {
+            if kind(call) == Kind::Start {
+                self.now = self.now.max(asked.at);
+                self.settle(idx);
+                return Ok(Step::Begun(asked));
+            }
             if idx < self.last || kind(call) != Kind::Wait {
                 return Err(self.broken(format!("Row {idx} of the task's journal has no result.")));
             }
@@ -300,11 +313,18 @@ impl Journal {
             return Ok(Step::Live(asked));
         };
         let recorded = serde_json::from_slice(&result).map_err(|error| self.unreadable(idx, &error))?;
-        self.now = self.now.max(Moment::from_micros(at_us));
+        // What came of an exchange came whenever it did: the agent saw nothing of it then.
+        let seen_us = if kind(call) == Kind::Start { row.asked_us } else { at_us };
+        self.now = self.now.max(Moment::from_micros(seen_us));
+        self.settle(idx);
+        Ok(Step::Recorded(asked, recorded))
+    }
+
+    /// The last row is the end of the repetition.
+    fn settle(&self, idx: u32) {
         if idx == self.last {
             self.course.go_live();
         }
-        Ok(Step::Recorded(asked, recorded))
     }
 
     /// A new row.

@@ -175,6 +175,11 @@ impl Lane {
         self.commit_all().await;
     }
 
+    /// The time of the host's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.store.clock().now()
+    }
+
     /// The right by which this lane writes.
     pub(crate) fn claim(&self) -> &Claim {
         &self.shared.claim

@@ -8,16 +8,19 @@ mod artifacts;
 mod bare;
 mod course;
 mod event;
+mod exchanges;
 mod finish;
 mod inbox;
 mod journal;
 mod lane;
 mod logs;
+mod outside;
 mod progress;
 mod run;
 mod supervise;
 mod waits;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +34,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Hold, Slot};
-use crate::config::HostLimits;
+use crate::config::{AgentGrants, HostLimits};
+use crate::gate::Gate;
 use crate::registry::{Registry, Version};
 use crate::work::{Assignment, Entry, Past, RequestFacts, TaskFacts, Work};
 use event::Subject;
@@ -60,6 +64,10 @@ pub(crate) struct Parts {
     pub sandbox_limits: Limits,
     /// How many guests wait for memory.
     pub memory_pressure: watch::Receiver<usize>,
+    /// What operators allow agents, by name; `*` is for all.
+    pub grants: BTreeMap<String, AgentGrants>,
+    /// The way out.
+    pub gate: Arc<Gate>,
 }
 
 /// The worker of one host.
@@ -70,6 +78,10 @@ pub(crate) struct Worker {
     pub(crate) limits: HostLimits,
     pub(crate) sandbox_limits: Limits,
     pub(crate) memory_pressure: watch::Receiver<usize>,
+    pub(crate) grants: BTreeMap<String, AgentGrants>,
+    pub(crate) gate: Arc<Gate>,
+    /// Where sockets are served.
+    pub(crate) runtime: tokio::runtime::Handle,
     /// Commits on their way, and timers of lanes. Closed: the host gives up on a store that does not take them.
     pub(crate) commits: TaskTracker,
     /// Supervisors.
@@ -92,6 +104,9 @@ impl Worker {
             limits: parts.limits,
             sandbox_limits: parts.sandbox_limits,
             memory_pressure: parts.memory_pressure,
+            grants: parts.grants,
+            gate: parts.gate,
+            runtime: tokio::runtime::Handle::current(),
             commits: TaskTracker::new(),
             tasks: TaskTracker::new(),
             suspects: Arc::new(Semaphore::new(1)),

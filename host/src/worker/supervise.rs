@@ -1,32 +1,38 @@
 //! One supervisor per running task: starts the guest, brings it what arrives, takes the instance away while it waits, ends it when its
 //! time is over, and writes its end.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kennel_protocol::TaskId;
+use kennel_egress::Policy;
 use kennel_protocol::types::TaskState;
+use kennel_protocol::{AgentId, TaskId};
 use kennel_sandbox::call::{GuestError, Moment};
-use kennel_sandbox::{Control, End, Finished, Outcome, ReplyMode, Run, Trap, Turn};
-use kennel_store::{Attempt, CHECKPOINT, JournalEnd, NewAnswer, NewCall, Scope, Subscription, Wait};
+use kennel_sandbox::{AgentDescription, Control, End, Finished, Outcome, ReplyMode, Run, Trap, Turn};
+use kennel_store::{Attempt, CHECKPOINT, JournalEnd, NewAnswer, NewCall, Scope, StoreError, Subscription, Wait};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::activation::{self, Activation, Facts};
-use super::artifacts::Artifacts;
+use super::artifacts::{self, Artifacts};
 use super::course::Course;
 use super::event::Subject;
+use super::exchanges::{self, Exchanges};
 use super::finish::{Ending, Last, last};
 use super::inbox::{Inbox, Mailroom};
 use super::journal::{Begin, Journal};
 use super::lane::{Dead, Lane, Start, When};
+use super::outside::{Grants, outcome_of};
 use super::progress::ProgressGate;
 use super::{Worker, bare, run};
 use crate::broker::Hold;
+use crate::config::AgentGrants;
 use crate::work::{Assignment, BareEnd, Opening, Past};
 
 /// In the reply mode `auto` a run that takes longer becomes a task.
@@ -52,6 +58,13 @@ enum Over {
     Leave,
 }
 
+/// What a checkpoint keeps besides the agent's bytes.
+#[derive(Serialize, Deserialize)]
+struct Books {
+    artifacts: artifacts::Books,
+    exchanges: exchanges::Books,
+}
+
 /// Everything of one running task.
 struct Supervisor {
     worker: Arc<Worker>,
@@ -59,6 +72,7 @@ struct Supervisor {
     lane: Lane,
     gate: ProgressGate,
     artifacts: Arc<Mutex<Artifacts>>,
+    exchanges: Arc<Exchanges>,
     mailroom: Mailroom,
     subscription: Subscription,
     /// When the task must be over whatever the agent does.
@@ -89,6 +103,9 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         credentials: credentials.map(|request| request.name.clone()).collect(),
         begun: AtomicBool::new(begun),
         course: Arc::new(Course::default()),
+        grants: grants(&worker.grants, version.agent.card(), &facts.agent),
+        egress: Arc::clone(&worker.gate),
+        runtime: worker.runtime.clone(),
         past: inbox,
     });
     let (opening, reply) = auto.unzip();
@@ -96,6 +113,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let mut supervisor = Supervisor {
         gate: ProgressGate::new(lane.clone(), worker.commits.clone()),
         artifacts: Arc::new(Mutex::new(Artifacts::new(worker.limits.task))),
+        exchanges: Arc::default(),
         mailroom: Mailroom::new(Arc::clone(&worker.store), key.clone(), worker.limits.task.cancel_grace),
         // Before the first read, so that nothing that comes from now on is missed.
         subscription: worker.store.subscribe(&key),
@@ -118,6 +136,22 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     worker.store.wakes().poke_due();
 }
 
+/// What an agent may do outside: what its card asks for, as far as the operator allows it.
+fn grants(all: &BTreeMap<String, AgentGrants>, card: &AgentDescription, agent: &AgentId) -> Grants {
+    let granted = [all.get("*"), all.get(agent.as_str())].into_iter().flatten();
+    let mut rules = Vec::new();
+    let (mut credentials, mut settings) = (BTreeMap::new(), BTreeMap::new());
+    for grants in granted {
+        rules.extend(grants.http.iter().cloned());
+        settings.extend(grants.settings.iter().map(|(name, value)| (name.clone(), value.clone())));
+        credentials.extend(grants.credentials.iter().map(|(name, credential)| (name.clone(), credential.clone())));
+    }
+    let asked = card.requests.iter().filter(|request| request.kind == "http");
+    // A rule that does not read asks for nothing; loading an agent says so.
+    let asked = asked.filter_map(|request| request.name.parse().ok()).collect();
+    Grants { policy: Arc::new(Policy::new(asked, rules)), credentials, settings }
+}
+
 impl Supervisor {
     /// Generation after generation, until one is not a checkpoint.
     async fn run_to_end(
@@ -128,7 +162,17 @@ impl Supervisor {
         mut reply: Option<tokio::sync::oneshot::Sender<BareEnd>>,
     ) {
         let mut replay_cpu_max = REPLAY_FACTOR * Duration::from_micros(journal.cpu_us) + REPLAY_LEAST;
-        let (mut turn, mut begin) = self.first_turn(&parts, journal);
+        let (mut turn, mut begin) = match self.first_turn(&parts, journal).await {
+            Ok(first) => first,
+            Err(error @ StoreError::Corrupt(_)) => {
+                let error = host_failure("journal", &format!("The task's checkpoint cannot be read: {error}."));
+                return self.end(End::Error(error), None).await;
+            }
+            Err(_) => {
+                let reason = "its checkpoint could not be read";
+                return self.give_back(Attempt::DoesNotCount, reason, RETRY_AFTER).await;
+            }
+        };
         let info = run::info(&parts);
         loop {
             if self.opening.is_none() && self.facts.begin(&self.lane).await.is_err() {
@@ -137,7 +181,7 @@ impl Supervisor {
             let running = agent.run(Run {
                 turn: turn.clone(),
                 info: info.clone(),
-                settings: Default::default(),
+                settings: self.facts.grants.settings.clone(),
                 seed: run::seed(&parts, begin.generation),
                 limits: self.worker.sandbox_limits.clone(),
                 replay_cpu_max,
@@ -179,20 +223,34 @@ impl Supervisor {
     }
 
     /// Where the task stands: at its first message, or at its last checkpoint.
-    fn first_turn(&self, parts: &run::Parts, journal: JournalEnd) -> (Turn, Begin) {
+    async fn first_turn(&self, parts: &run::Parts, journal: JournalEnd) -> Result<(Turn, Begin), StoreError> {
         let message = parts.message.clone();
         let Some((row, (bytes, _))) = journal.checkpoint.and_then(|row| row.answer.clone().map(|answer| (row, answer)))
         else {
             let now = Moment::from(parts.facts.created);
             let begin = Begin { generation: 1, idx: 0, last: journal.last, now };
-            return (Turn { message, checkpoint: None, generation: 1 }, begin);
+            return Ok((Turn { message, checkpoint: None, generation: 1 }, begin));
         };
-        if let Err(error) = self.artifacts().restore(&row.request) {
-            tracing::error!(task.id = %parts.task, %error, "the books of a checkpoint cannot be read");
-        }
+        self.restore(&row.request).await?;
         let now = Moment::from_micros(row.asked_us);
         let begin = Begin { generation: row.generation, idx: row.idx, last: journal.last, now };
-        (Turn { message, checkpoint: Some(bytes), generation: row.generation }, begin)
+        Ok((Turn { message, checkpoint: Some(bytes), generation: row.generation }, begin))
+    }
+
+    /// Goes on from the books of a checkpoint.
+    async fn restore(&self, books: &str) -> Result<(), StoreError> {
+        let corrupt =
+            |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the books of a checkpoint: {error}"));
+        let books: Books = serde_json::from_str(books).map_err(|error| corrupt(&error))?;
+        self.artifacts().restore(books.artifacts);
+        self.exchanges.restore(&books.exchanges);
+        for open in books.exchanges.open {
+            let row = self.worker.store.journal_after(self.lane.claim().key(), open.1 - 1, 1).await?.pop();
+            let recorded = row.and_then(|row| row.answer).map(|(result, _)| serde_json::from_slice(&result));
+            let recorded = recorded.transpose().map_err(|error| corrupt(&error))?;
+            self.exchanges.restore_one(open, recorded.and_then(outcome_of));
+        }
+        Ok(())
     }
 
     fn artifacts(&self) -> std::sync::MutexGuard<'_, Artifacts> {
@@ -211,6 +269,8 @@ impl Supervisor {
             journal: Journal::new(Arc::clone(&facts.store), key, Arc::clone(&facts.course), begin),
             gate: self.gate.clone(),
             artifacts: Arc::clone(&self.artifacts),
+            exchanges: Arc::clone(&self.exchanges),
+            settled: false,
             inbox: Inbox::new(self.mailroom.watch()),
             opening: self.opening.clone(),
             references,
@@ -310,7 +370,9 @@ impl Supervisor {
         self.gate.settle().await?;
         let idx = self.facts.course.count();
         let now = Moment::from(self.worker.store.clock().now());
-        let books = self.artifacts().books();
+        let books = Books { artifacts: self.artifacts().books(), exchanges: self.exchanges.books() };
+        // Texts and numbers under text keys: it cannot fail.
+        let books = serde_json::to_string(&books).unwrap_or_default();
         let result = self.lane.stored(bytes.to_vec()).await?;
         let generation = generation.saturating_add(1);
         let row = NewCall {

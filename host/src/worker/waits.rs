@@ -3,6 +3,7 @@
 //!
 //! A wait ends for the first of these that is there: a request to stop, a message, the time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_protocol::state::Step as TaskStep;
@@ -17,6 +18,7 @@ use super::event::AUTH_KEY;
 use super::inbox::{Cancel, Woken};
 use super::journal::{Asked, Recorded};
 use super::lane::{Close, When};
+use super::outside::{is_outside, resting};
 use crate::answer::{AnswerSchema, INPUT_KEY};
 
 /// What a prompt is about.
@@ -61,6 +63,8 @@ impl Activation {
             Call::NextMessage { timeout } => self.next_message(asked, timeout).await,
             Call::RequireInput { prompt, schema, timeout } => self.require_input(asked, prompt, schema, timeout).await,
             Call::RequireAuth { prompt, request } => self.require_auth(asked, prompt, request).await,
+            Call::HttpFetch { request } => self.fetch(&asked, request).await,
+            call if is_outside(&call) => self.wait_outside(call, asked).await,
             other => self.answer_value(&asked, Err(not_offered(&other))).await,
         }
     }
@@ -118,7 +122,7 @@ impl Activation {
     }
 
     /// When a moment comes on the clock that times out waits.
-    fn instant(&self, due: Timestamp) -> Option<Instant> {
+    pub(super) fn instant(&self, due: Timestamp) -> Option<Instant> {
         let wait_ms = due.millis().saturating_sub(self.facts.store.clock().now().millis());
         Instant::now().checked_add(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)))
     }
@@ -129,11 +133,10 @@ impl Activation {
             Some(NO_MESSAGE) => None,
             since => Some(since.unwrap_or(Seq::new(0))),
         };
-        self.facts.course.wait(Wait { due, listens });
         let deadline = due.and_then(|due| self.instant(due));
-        let woken = self.inbox.wait(since, deadline).await;
-        self.facts.course.go_on();
-        woken
+        let (facts, exchanges) = (Arc::clone(&self.facts), Arc::clone(&self.exchanges));
+        let woken = self.inbox.wait(since, deadline);
+        resting(&facts.course, &exchanges, Wait { due, listens }, woken).await
     }
 
     async fn sleep(&mut self, mut asked: Asked, until: Moment) -> Result<Answer, Refusal> {
@@ -157,12 +160,14 @@ impl Activation {
     async fn poll(&mut self, mut asked: Asked, until: Moment) -> Result<Answer, Refusal> {
         let due = at_latest(until);
         self.begin(&mut asked, Some(due)).await?;
-        self.facts.course.wait(Wait { due: Some(due), listens: None });
-        match self.instant(due) {
-            Some(deadline) => tokio::time::sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
-        self.facts.course.go_on();
+        let deadline = self.instant(due);
+        let over = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        resting(&self.facts.course, &self.exchanges, Wait { due: Some(due), listens: None }, over).await;
         self.journal.pass(until);
         self.end(&asked, &Recorded::Answer(Answer::Done), None)?;
         Ok(Answer::Done)
@@ -322,7 +327,7 @@ impl Activation {
 }
 
 /// The millisecond at which a moment has certainly come.
-fn at_latest(moment: Moment) -> Timestamp {
+pub(super) fn at_latest(moment: Moment) -> Timestamp {
     Moment::from_micros(moment.micros().saturating_add(999)).timestamp()
 }
 

@@ -1,0 +1,478 @@
+//! What a task has under way outside: its HTTP exchanges, by the numbers that its agent knows.
+//!
+//! An exchange runs beside the agent and fills the row of the call that began it. Never here: what the agent sees of it and when (that is
+//! recorded by the calls in `outside.rs`), rules and addresses (`kennel-egress`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kennel_egress::{Egress, Policy, Request};
+use kennel_sandbox::call::{ErrorKind, GuestError, HttpHead, HttpPiece, HttpRequest, HttpResponse, Pending};
+use kennel_store::NewAnswer;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::AbortHandle;
+
+use super::journal::Recorded;
+use super::lane::{Dead, Lane};
+use super::outside::{guest_error, head_of, response_of};
+
+/// Numbers that a task may have open.
+const OPEN_MAX: usize = 64;
+/// Exchanges of a task that run at once; more wait their turn.
+const RUNNING_MAX: usize = 8;
+/// Bytes of a body that are read ahead of the agent.
+const AHEAD_BYTES: usize = 256 << 10;
+
+/// Where an exchange stands.
+#[derive(Debug)]
+enum State {
+    /// It runs.
+    Running,
+    /// It was begun by a former activation, and nothing came of it: to be decided when the work is live.
+    Unknown(Box<HttpRequest>),
+    /// The whole response is there.
+    Whole(Result<Box<HttpResponse>, GuestError>),
+    /// The response comes in pieces.
+    Pieces(Pieces),
+}
+
+/// A response in pieces.
+#[derive(Debug, Default)]
+struct Pieces {
+    head: Option<Result<HttpHead, GuestError>>,
+    waiting: VecDeque<Result<HttpPiece, GuestError>>,
+    bytes: usize,
+}
+
+/// How a response is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Shape {
+    /// `http.start`.
+    Whole,
+    /// `http.open`.
+    Pieces,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    /// The row of the call that began it.
+    row: u32,
+    shape: Shape,
+    state: State,
+    /// When it became ready, counted over the task.
+    ready: Option<u64>,
+    head_taken: bool,
+    /// What carries it; none if it is known from the journal only.
+    driver: Option<AbortHandle>,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    last: Pending,
+    open: BTreeMap<Pending, Exchange>,
+    readied: u64,
+}
+
+/// What a checkpoint keeps of exchanges: their numbers go on, and what came of them stands in their rows.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Books {
+    last: Pending,
+    /// Number, row, and how the response was wanted.
+    pub(crate) open: Vec<(Pending, u32, Shape)>,
+}
+
+/// All exchanges of one task. They stay over checkpoints.
+#[derive(Debug)]
+pub(crate) struct Exchanges {
+    table: Mutex<Table>,
+    changed: Notify,
+    /// Told when pieces were read: there is room for more.
+    read: Notify,
+    running: Semaphore,
+}
+
+/// What an exchange is carried out with.
+#[derive(Clone)]
+pub(crate) struct Carrier {
+    pub(crate) egress: Egress,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) lane: Lane,
+    /// Where sockets are served; guests run elsewhere.
+    pub(crate) runtime: Handle,
+}
+
+impl Default for Exchanges {
+    fn default() -> Exchanges {
+        Exchanges {
+            table: Mutex::default(),
+            changed: Notify::new(),
+            read: Notify::new(),
+            running: Semaphore::new(RUNNING_MAX),
+        }
+    }
+}
+
+impl Exchanges {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one more may be begun.
+    pub(crate) fn room(&self) -> Result<(), GuestError> {
+        if self.table().open.len() < OPEN_MAX {
+            return Ok(());
+        }
+        let text = format!("a task has at most {OPEN_MAX} things under way; take or abort some");
+        Err(GuestError::new(ErrorKind::Limit, "pendings", text))
+    }
+
+    /// Gives a number to what the call in a row has begun.
+    fn enter(&self, row: u32, shape: Shape, state: State) -> Pending {
+        let mut table = self.table();
+        table.last += 1;
+        let number = table.last;
+        table.open.insert(number, Exchange { row, shape, state, ready: None, head_taken: false, driver: None });
+        number
+    }
+
+    /// A new exchange, on its way.
+    pub(crate) fn begin(self: &Arc<Self>, row: u32, shape: Shape, request: Request, carrier: Carrier) -> Pending {
+        let number = self.enter(row, shape, State::Running);
+        self.drive(number, request, carrier);
+        number
+    }
+
+    /// What a recorded call had begun: with the result, if there is one.
+    pub(crate) fn recall(
+        &self,
+        row: u32,
+        shape: Shape,
+        request: HttpRequest,
+        recorded: Option<Result<Outcome, GuestError>>,
+    ) -> Pending {
+        let state = match recorded {
+            None => State::Unknown(Box::new(request)),
+            Some(recorded) => state_of(recorded, shape),
+        };
+        let known = !matches!(state, State::Unknown(_));
+        let number = self.enter(row, shape, state);
+        if known {
+            self.make_ready(number);
+        }
+        number
+    }
+
+    /// The books as they stand.
+    pub(crate) fn books(&self) -> Books {
+        let table = self.table();
+        let open = table.open.iter().map(|(number, exchange)| (*number, exchange.row, exchange.shape)).collect();
+        Books { last: table.last, open }
+    }
+
+    /// Goes on from books that were kept: the numbers.
+    pub(crate) fn restore(&self, books: &Books) {
+        self.table().last = books.last;
+    }
+
+    /// Goes on from books that were kept: one exchange, with what its row says came of it.
+    pub(crate) fn restore_one(
+        &self,
+        (number, row, shape): (Pending, u32, Shape),
+        recorded: Option<Result<Outcome, GuestError>>,
+    ) {
+        let lost = || {
+            let text = "the host stopped before it knew what came of the request";
+            Err(GuestError::new(ErrorKind::UnknownOutcome, "unknown-outcome", text))
+        };
+        let state = state_of(recorded.unwrap_or_else(lost), shape);
+        let exchange = Exchange { row, shape, state, ready: None, head_taken: false, driver: None };
+        self.table().open.insert(number, exchange);
+        self.make_ready(number);
+    }
+
+    /// What is to be decided once the work is live: number, row, request.
+    pub(crate) fn unknown(&self) -> Vec<(Pending, u32, HttpRequest)> {
+        let table = self.table();
+        let unknown = table.open.iter().filter_map(|(number, exchange)| match &exchange.state {
+            State::Unknown(request) => Some((*number, exchange.row, (**request).clone())),
+            _ => None,
+        });
+        unknown.collect()
+    }
+
+    /// Sends a request again that a former activation had begun.
+    pub(crate) fn repeat(self: &Arc<Self>, number: Pending, request: Request, carrier: Carrier) {
+        if let Some(exchange) = self.table().open.get_mut(&number) {
+            exchange.state = State::Running;
+        }
+        self.drive(number, request, carrier);
+    }
+
+    /// Ends an exchange with an error, recorded in its row.
+    pub(crate) fn fail(&self, number: Pending, error: GuestError) {
+        let shape = self.table().open.get(&number).map(|exchange| exchange.shape);
+        let state = match shape {
+            Some(Shape::Pieces) => State::Pieces(Pieces { head: Some(Err(error)), ..Pieces::default() }),
+            _ => State::Whole(Err(error)),
+        };
+        self.set(number, state);
+    }
+
+    /// Whether something is on its way that would be lost with the instance: a request, or pieces that were not read.
+    pub(crate) fn hold_instance(&self) -> bool {
+        self.table().open.values().any(|exchange| match &exchange.state {
+            State::Running => true,
+            State::Pieces(pieces) => exchange.driver.is_some() && matches!(pieces.head, Some(Ok(_))),
+            State::Whole(_) | State::Unknown(_) => false,
+        })
+    }
+
+    /// Waits until something may have become ready since the future was made.
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Whether the number is known, and since when it is ready.
+    pub(crate) fn readiness(&self, number: Pending) -> Result<Option<u64>, GuestError> {
+        let table = self.table();
+        let exchange = table.open.get(&number).ok_or_else(|| unknown_number(number))?;
+        Ok(exchange.ready.filter(|_| exchange.has_something()))
+    }
+
+    /// Takes a whole response, if it is there: its number is gone then.
+    pub(crate) fn take(&self, number: Pending) -> Result<Option<Result<Box<HttpResponse>, GuestError>>, GuestError> {
+        let mut table = self.table();
+        let exchange = table.open.get(&number).ok_or_else(|| unknown_number(number))?;
+        if exchange.shape != Shape::Whole {
+            return Err(GuestError::new(ErrorKind::Invalid, "exchange", "it was opened: use head and read"));
+        }
+        if !matches!(exchange.state, State::Whole(_)) {
+            return Ok(None);
+        }
+        let taken =
+            table.open.remove(&number).map(|mut exchange| std::mem::replace(&mut exchange.state, State::Running));
+        match taken {
+            Some(State::Whole(response)) => Ok(Some(response)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The beginning of a response, if it is there.
+    pub(crate) fn head(&self, number: Pending) -> Result<Option<Result<HttpHead, GuestError>>, GuestError> {
+        let mut table = self.table();
+        let exchange = table.open.get_mut(&number).ok_or_else(|| unknown_number(number))?;
+        let head_taken = exchange.head_taken;
+        let pieces = exchange.pieces()?;
+        if head_taken {
+            return Err(GuestError::new(ErrorKind::Invalid, "exchange", "its head was taken"));
+        }
+        let head = pieces.and_then(|pieces| pieces.head.clone());
+        exchange.head_taken = head.is_some();
+        Ok(head)
+    }
+
+    /// The next piece of a response, if it is there. The last one takes the number with it.
+    pub(crate) fn read(&self, number: Pending) -> Result<Option<Result<HttpPiece, GuestError>>, GuestError> {
+        let mut table = self.table();
+        let exchange = table.open.get_mut(&number).ok_or_else(|| unknown_number(number))?;
+        let Some(pieces) = exchange.pieces()? else { return Ok(None) };
+        if let Some(Err(error)) = &pieces.head {
+            let error = error.clone();
+            table.open.remove(&number);
+            return Ok(Some(Err(error)));
+        }
+        let Some(piece) = pieces.waiting.pop_front() else { return Ok(None) };
+        if let Ok(HttpPiece::Data(bytes)) = &piece {
+            pieces.bytes -= bytes.len();
+        } else {
+            table.open.remove(&number);
+        }
+        drop(table);
+        self.read.notify_waiters();
+        Ok(Some(piece))
+    }
+
+    /// What a recorded `read` did: the pieces themselves are gone.
+    pub(crate) fn skip(&self, number: Pending, last: bool) {
+        if last {
+            self.table().open.remove(&number);
+        }
+    }
+
+    /// Forgets an exchange and breaks it off.
+    pub(crate) fn abort(&self, number: Pending) -> Result<(), GuestError> {
+        self.table().open.remove(&number).map(drop).ok_or_else(|| unknown_number(number))
+    }
+
+    fn make_ready(&self, number: Pending) {
+        let mut table = self.table();
+        let readied = table.readied + 1;
+        if let Some(exchange) = table.open.get_mut(&number)
+            && exchange.ready.is_none()
+        {
+            exchange.ready = Some(readied);
+            table.readied = readied;
+        }
+        drop(table);
+        self.changed.notify_waiters();
+    }
+
+    fn set(&self, number: Pending, state: State) {
+        if let Some(exchange) = self.table().open.get_mut(&number) {
+            exchange.state = state;
+        }
+        self.make_ready(number);
+    }
+
+    /// Runs an exchange beside the agent.
+    fn drive(self: &Arc<Self>, number: Pending, request: Request, carrier: Carrier) {
+        let mut table = self.table();
+        let Some(exchange) = table.open.get_mut(&number) else { return };
+        let (row, shape, exchanges) = (exchange.row, exchange.shape, Arc::clone(self));
+        let runtime = carrier.runtime.clone();
+        let driver = runtime.spawn(async move {
+            // Closed never: the exchanges own it.
+            let _turn = exchanges.running.acquire().await;
+            // The intent is on disk before anything leaves.
+            let done = match (carrier.lane.flush().await, shape) {
+                (Err(dead), _) => Err(dead),
+                (Ok(()), Shape::Whole) => exchanges.fetch(number, row, request, &carrier).await,
+                (Ok(()), Shape::Pieces) => exchanges.stream(number, row, request, &carrier).await,
+            };
+            if let Err(Dead) = done {
+                tracing::debug!(number, "the task of an exchange is somebody else's");
+            }
+        });
+        exchange.driver = Some(driver.abort_handle());
+    }
+
+    async fn fetch(&self, number: Pending, row: u32, request: Request, carrier: &Carrier) -> Result<(), Dead> {
+        let method = request.method.clone();
+        let fetched = carrier.egress.fetch(&carrier.policy, request).await;
+        let result = fetched.map(response_of).map_err(|error| guest_error(&error, &method));
+        record(row, &Recorded::Exchange(result.clone()), carrier).await?;
+        self.set(number, State::Whole(result.map(Box::new)));
+        Ok(())
+    }
+
+    async fn stream(&self, number: Pending, row: u32, request: Request, carrier: &Carrier) -> Result<(), Dead> {
+        let method = request.method.clone();
+        let opened = carrier.egress.open(&carrier.policy, request).await;
+        let head = match &opened {
+            Ok(exchange) => Ok(head_of(&exchange.head)),
+            Err(error) => Err(guest_error(error, &method)),
+        };
+        record(row, &Recorded::Head(head.clone()), carrier).await?;
+        self.set(number, State::Pieces(Pieces { head: Some(head), ..Pieces::default() }));
+        let Ok(mut exchange) = opened else { return Ok(()) };
+        loop {
+            let next = exchange.next().await;
+            let (piece, more) = match next {
+                Ok(Some(bytes)) => (Ok(HttpPiece::Data(bytes)), true),
+                Ok(None) => (Ok(HttpPiece::End), false),
+                Err(error) => (Err(guest_error(&error, &method)), false),
+            };
+            self.put(number, piece).await;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Puts a piece where the agent finds it; waits while it has not read what is there.
+    async fn put(&self, number: Pending, piece: Result<HttpPiece, GuestError>) {
+        loop {
+            let read = self.read.notified();
+            tokio::pin!(read);
+            read.as_mut().enable();
+            let full = match self.table().open.get_mut(&number).map(|exchange| &mut exchange.state) {
+                Some(State::Pieces(pieces)) => pieces.bytes >= AHEAD_BYTES,
+                _ => return,
+            };
+            if !full {
+                break;
+            }
+            read.await;
+        }
+        if let Some(State::Pieces(pieces)) = self.table().open.get_mut(&number).map(|exchange| &mut exchange.state) {
+            if let Ok(HttpPiece::Data(bytes)) = &piece {
+                pieces.bytes += bytes.len();
+            }
+            pieces.waiting.push_back(piece);
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+impl Exchange {
+    /// Whether the next call has something to give.
+    fn has_something(&self) -> bool {
+        match &self.state {
+            State::Running | State::Unknown(_) => false,
+            State::Whole(_) => true,
+            State::Pieces(pieces) => {
+                pieces.head.is_some() && (!self.head_taken || !pieces.waiting.is_empty())
+                    || matches!(&pieces.head, Some(Err(_)))
+            }
+        }
+    }
+
+    /// The pieces, once there are any.
+    fn pieces(&mut self) -> Result<Option<&mut Pieces>, GuestError> {
+        if self.shape != Shape::Pieces {
+            return Err(GuestError::new(ErrorKind::Invalid, "exchange", "it was started: use take"));
+        }
+        match &mut self.state {
+            State::Pieces(pieces) => Ok(Some(pieces)),
+            State::Running | State::Unknown(_) | State::Whole(_) => Ok(None),
+        }
+    }
+}
+
+/// What a recorded exchange came to.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// The whole response.
+    Whole(Box<HttpResponse>),
+    /// How the response began.
+    Head(HttpHead),
+}
+
+/// What a recorded exchange is like.
+fn state_of(recorded: Result<Outcome, GuestError>, shape: Shape) -> State {
+    match (recorded, shape) {
+        (Ok(Outcome::Whole(response)), _) => State::Whole(Ok(response)),
+        (Err(error), Shape::Whole) => State::Whole(Err(error)),
+        (Ok(Outcome::Head(head)), _) => State::Pieces(broken_off(Ok(head))),
+        (Err(error), Shape::Pieces) => State::Pieces(broken_off(Err(error))),
+    }
+}
+
+/// A response in pieces whose connection went with the host: what was not read is lost.
+fn broken_off(head: Result<HttpHead, GuestError>) -> Pieces {
+    Pieces { head: Some(head), waiting: VecDeque::from([Ok(HttpPiece::Interrupted)]), bytes: 0 }
+}
+
+/// Writes what came of an exchange into the row of the call that began it.
+async fn record(row: u32, recorded: &Recorded, carrier: &Carrier) -> Result<(), Dead> {
+    let result = carrier.lane.stored(recorded.bytes()?).await?;
+    let at_us = kennel_sandbox::call::Moment::from(carrier.lane.now()).micros();
+    carrier.lane.answer(row, NewAnswer { result, at_us }, None);
+    Ok(())
+}
+
+fn unknown_number(number: Pending) -> GuestError {
+    let text = format!("there is nothing under way with the number {number}");
+    GuestError::new(ErrorKind::NotFound, "pending", text)
+}

@@ -1,0 +1,507 @@
+//! The calls of `http` and `wait.any`, `wait.all`: what an agent does with the world outside, and what it sees of it.
+//!
+//! The intent is on disk before a request leaves; its result fills the same row whenever it comes; what the agent sees of it is the row of
+//! the call that waited. A request whose result was not recorded is sent again only as the agent said, always with the same key.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kennel_egress::{FetchError, Policy, Request, Response, ResponseHead, may_repeat};
+use kennel_protocol::{TaskId, Timestamp};
+use kennel_sandbox::call::{
+    AfterCrash, Answer, Call, ErrorKind, GuestError, HttpHead, HttpPiece, HttpRequest, HttpResponse, Pending, Refusal,
+};
+use kennel_store::{Stored, Wait};
+use sha2::{Digest, Sha256};
+
+use super::activation::{Activation, canceled, not_offered};
+use super::course::Course;
+use super::exchanges::{Carrier, Exchanges, Outcome, Shape};
+use super::inbox::Cancel;
+use super::journal::{Asked, Recorded};
+use super::lane::When;
+use super::waits::at_latest;
+
+/// Counts restores of a database from a backup: after one, keys must differ from those that were used since the backup was made.
+const TIMELINE: u32 = 0;
+
+/// Why a wait for the outside ended.
+enum Came<T> {
+    /// This is there.
+    Ready(T),
+    /// Time is up.
+    TimedOut,
+    /// Somebody asked the task to stop.
+    Canceled(Cancel),
+}
+
+/// What an agent may do outside.
+pub(crate) struct Grants {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) credentials: BTreeMap<String, kennel_egress::Credential>,
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+impl Activation {
+    /// Begins an exchange that goes on beside the agent.
+    pub(super) async fn start(&mut self, call: Call, asked: &Asked) -> Result<Answer, Refusal> {
+        let (request, shape) = match call {
+            Call::HttpStart { request } => (request, Shape::Whole),
+            Call::HttpOpen { request } => (request, Shape::Pieces),
+            other => return self.answer_value(asked, Err(not_offered(&other))).await,
+        };
+        let ready = self.exchanges.room().and_then(|()| self.ready_request(&request, asked.idx));
+        let (request, carrier) = match ready {
+            Ok(ready) => ready,
+            Err(error) => return self.answer_value(asked, Err(error)).await,
+        };
+        self.lane.record(self.journal.row(asked), When::Now { taken: None }).await?;
+        Ok(Answer::Pending(self.exchanges.begin(asked.idx, shape, request, carrier)))
+    }
+
+    /// The recorded beginning of an exchange.
+    pub(super) fn repeat_start(
+        &mut self,
+        call: Call,
+        asked: &Asked,
+        recorded: Option<Recorded>,
+    ) -> Result<Answer, Refusal> {
+        let (request, shape) = match call {
+            Call::HttpStart { request } => (request, Shape::Whole),
+            Call::HttpOpen { request } => (request, Shape::Pieces),
+            _ => return Err(Refusal::Abandon),
+        };
+        let outcome = match recorded {
+            None => None,
+            // It was refused at once, and has no number.
+            Some(Recorded::Error(error)) => return Err(error.into()),
+            Some(recorded) => Some(outcome_of(recorded).ok_or(Refusal::Abandon)?),
+        };
+        Ok(Answer::Pending(self.exchanges.recall(asked.idx, shape, request, outcome)))
+    }
+
+    /// Decides what a former activation left open. Once, when the work is live.
+    pub(super) fn settle_exchanges(&mut self) -> Result<(), Refusal> {
+        if std::mem::replace(&mut self.settled, true) {
+            return Ok(());
+        }
+        for (number, row, request) in self.exchanges.unknown() {
+            match self.again(&request, row) {
+                Ok((request, carrier)) => self.exchanges.repeat(number, request, carrier),
+                Err(error) => {
+                    let recorded = Recorded::Exchange(Err(error.clone()));
+                    let answer = self.journal.answered(Stored::plain(recorded.bytes()?));
+                    self.lane.answer(row, answer, None);
+                    self.exchanges.fail(number, error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A request to be sent again, if that may be.
+    fn again(&self, request: &HttpRequest, row: u32) -> Result<(Request, Carrier), GuestError> {
+        let (outgoing, carrier) = self.ready_request(request, row)?;
+        let after_crash = match request.after_crash {
+            AfterCrash::ByMethod => kennel_egress::AfterCrash::ByMethod,
+            AfterCrash::Repeat => kennel_egress::AfterCrash::Repeat,
+            AfterCrash::Report => kennel_egress::AfterCrash::Report,
+        };
+        let own_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+        if !may_repeat(&request.method, after_crash, own_key) {
+            let text = format!("the host stopped before it knew what came of {} {}", request.method, request.url);
+            return Err(GuestError::new(ErrorKind::UnknownOutcome, "unknown-outcome", text));
+        }
+        tracing::info!(task.id = %self.facts.subject.task, row, method = request.method, "a request is sent again");
+        Ok((outgoing, carrier))
+    }
+
+    /// Checks a request and makes it ready to leave.
+    fn ready_request(&self, request: &HttpRequest, row: u32) -> Result<(Request, Carrier), GuestError> {
+        let grants = &self.facts.grants;
+        let credential = match &request.credential {
+            None => None,
+            Some(name) => Some(self.credential(name)?),
+        };
+        let mut outgoing = Request::new(request.method.clone(), request.url.clone());
+        outgoing.headers.clone_from(&request.headers);
+        outgoing.body.clone_from(&request.body);
+        outgoing.credential = credential;
+        outgoing.timeout = request.timeout;
+        if let Some(redirects) = request.redirects {
+            outgoing.redirects = redirects;
+        }
+        outgoing.idempotency_key = Some(outside_key(&self.facts.subject.task, row));
+        let egress = self.facts.egress.get().map_err(|error| {
+            GuestError::new(ErrorKind::Unavailable, "egress", format!("this host can send nothing: {error}"))
+        })?;
+        egress.check(&grants.policy, &outgoing).map_err(|error| guest_error(&error, &request.method))?;
+        let carrier = Carrier {
+            egress,
+            policy: Arc::clone(&grants.policy),
+            lane: self.lane.clone(),
+            runtime: self.facts.runtime.clone(),
+        };
+        Ok((outgoing, carrier))
+    }
+
+    fn credential(&self, name: &str) -> Result<kennel_egress::Credential, GuestError> {
+        if !self.facts.credentials.iter().any(|asked| asked == name) {
+            let text = format!("the card does not ask for a credential named {name}");
+            return Err(GuestError::new(ErrorKind::Denied, "credential", text));
+        }
+        self.facts.grants.credentials.get(name).cloned().ok_or_else(|| {
+            let text = format!("the operator has not given this agent a credential named {name}");
+            GuestError::new(ErrorKind::Denied, "credential", text)
+        })
+    }
+
+    /// `http.fetch`: the exchange and the wait for it in one row.
+    pub(super) async fn fetch(&mut self, asked: &Asked, request: HttpRequest) -> Result<Answer, Refusal> {
+        if !self.told
+            && let Some(cancel) = self.inbox.cancel()
+        {
+            return self.canceled_outside(asked, &cancel, asked.under_way).await;
+        }
+        let ready = match asked.under_way {
+            true => self.again(&request, asked.idx),
+            false => self.ready_request(&request, asked.idx),
+        };
+        let (outgoing, carrier) = match ready {
+            Ok(ready) => ready,
+            Err(error) if asked.under_way => {
+                self.fill(asked, &Recorded::Error(error.clone())).await?;
+                return Err(error.into());
+            }
+            Err(error) => return self.answer_value(asked, Err(error)).await,
+        };
+        if !asked.under_way {
+            self.lane.record(self.journal.row(asked), When::Now { taken: None }).await?;
+            self.lane.flush().await?;
+        }
+        let (egress, policy) = (carrier.egress, carrier.policy);
+        // Sockets are served elsewhere; dropped with this future, the exchange ends too.
+        let mut sending = AbortOnDrop(self.facts.runtime.spawn(async move { egress.fetch(&policy, outgoing).await }));
+        let fetched = loop {
+            let told = self.told;
+            tokio::select! {
+                biased;
+                fetched = &mut sending.0 => break fetched,
+                () = self.inbox.changed(), if !told => {
+                    if let Some(cancel) = self.inbox.cancel() {
+                        return self.canceled_outside(asked, &cancel, true).await;
+                    }
+                }
+            }
+        };
+        let fetched = fetched.map_err(|error| {
+            tracing::error!(%error, "an exchange ended unexpectedly");
+            Refusal::Abandon
+        })?;
+        let answer = match fetched {
+            Ok(response) => Ok(Answer::Response(Box::new(response_of(response)))),
+            Err(error) => Err(guest_error(&error, &request.method)),
+        };
+        self.fill(asked, &Recorded::from(&answer)).await?;
+        answer.map_err(Refusal::from)
+    }
+
+    /// Fills the row of a call that was under way; the result may be large.
+    async fn fill(&mut self, asked: &Asked, recorded: &Recorded) -> Result<(), Refusal> {
+        let stored = self.lane.stored(recorded.bytes()?).await?;
+        let answer = self.journal.answered(stored);
+        self.lane.answer(asked.idx, answer, None);
+        Ok(())
+    }
+
+    async fn canceled_outside(&mut self, asked: &Asked, cancel: &Cancel, begun: bool) -> Result<Answer, Refusal> {
+        let error = canceled(cancel);
+        let taken = self.tell(cancel);
+        let recorded = Recorded::Error(error.clone());
+        let stored = self.lane.stored(recorded.bytes()?).await?;
+        if begun {
+            let answer = self.journal.answered(stored);
+            self.lane.answer(asked.idx, answer, taken);
+        } else {
+            let row = self.journal.row_with(asked, stored);
+            self.lane.record(row, When::Now { taken }).await?;
+        }
+        Err(error.into())
+    }
+
+    /// The waits for exchanges. The row is there before the wait, with its deadline.
+    pub(super) async fn wait_outside(&mut self, call: Call, mut asked: Asked) -> Result<Answer, Refusal> {
+        let timeout = match &call {
+            Call::WaitAny { timeout, .. } | Call::WaitAll { timeout, .. } | Call::HttpRead { timeout, .. } => *timeout,
+            _ => None,
+        };
+        if let Err(error) = self.seen(&call) {
+            return match asked.under_way {
+                true => {
+                    self.fill(&asked, &Recorded::Error(error.clone())).await?;
+                    Err(error.into())
+                }
+                false => self.answer_value(&asked, Err(error)).await,
+            };
+        }
+        if !asked.under_way {
+            asked.due = timeout.map(|timeout| at_latest(asked.at.after(timeout)));
+            self.lane.record(self.journal.row(&asked), When::Now { taken: None }).await?;
+            self.lane.flush().await?;
+        }
+        let due = asked.due;
+        let (recorded, answer) = match self.come(&call, due).await {
+            Came::Canceled(cancel) => return self.canceled_outside(&asked, &cancel, true).await,
+            Came::TimedOut => {
+                let answer = too_late(&call);
+                (Recorded::Answer(answer.clone()), Ok(answer))
+            }
+            Came::Ready(ready) => ready,
+        };
+        self.fill(&asked, &recorded).await?;
+        answer.map_err(Refusal::from)
+    }
+
+    /// Waits until a call has its answer.
+    async fn come(&mut self, call: &Call, due: Option<Timestamp>) -> Came<(Recorded, Result<Answer, GuestError>)> {
+        let deadline = due.and_then(|due| self.instant(due));
+        loop {
+            let exchanges = Arc::clone(&self.exchanges);
+            let changed = exchanges.changed();
+            tokio::pin!(changed);
+            // Before looking, so that nothing that becomes ready in between is missed.
+            changed.as_mut().enable();
+            if !self.told
+                && let Some(cancel) = self.inbox.cancel()
+            {
+                return Came::Canceled(cancel);
+            }
+            match self.now_outside(call) {
+                Ok(Some(ready)) => return Came::Ready(ready),
+                Err(error) => return Came::Ready((Recorded::Error(error.clone()), Err(error))),
+                Ok(None) => {}
+            }
+            let idle = !exchanges.hold_instance();
+            if idle {
+                // Nothing of its own is on its way: it can wait without an instance.
+                self.facts.course.wait(Wait { due, listens: None });
+            }
+            let told = self.told;
+            let over = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let timed_out = tokio::select! {
+                biased;
+                () = &mut changed => false,
+                () = self.inbox.changed(), if !told => false,
+                () = over => true,
+            };
+            if idle {
+                self.facts.course.go_on();
+            }
+            if timed_out {
+                return Came::TimedOut;
+            }
+        }
+    }
+
+    /// Whether the numbers of a call are known.
+    fn seen(&self, call: &Call) -> Result<(), GuestError> {
+        let numbers: &[Pending] = match call {
+            Call::WaitAny { pendings, .. } | Call::WaitAll { pendings, .. } => pendings,
+            Call::HttpTake { exchange } | Call::HttpHead { exchange } | Call::HttpRead { exchange, .. } => {
+                std::slice::from_ref(exchange)
+            }
+            other => return Err(not_offered(other)),
+        };
+        numbers.iter().try_for_each(|number| self.exchanges.readiness(*number).map(drop))
+    }
+
+    /// The answer of a call, if it is there. `Taken`: the answer stands in the row of the exchange.
+    #[expect(clippy::type_complexity, reason = "what is recorded, and what the agent gets")]
+    pub(super) fn now_outside(
+        &mut self,
+        call: &Call,
+    ) -> Result<Option<(Recorded, Result<Answer, GuestError>)>, GuestError> {
+        let plain = |answer: Answer| Some((Recorded::Answer(answer.clone()), Ok(answer)));
+        Ok(match call {
+            Call::WaitAny { pendings, .. } => {
+                self.first_ready(pendings)?.and_then(|index| plain(Answer::Ready(Some(index))))
+            }
+            Call::WaitAll { pendings, .. } => match self.all_ready(pendings)? {
+                true => plain(Answer::Flag(true)),
+                false => None,
+            },
+            Call::HttpTake { exchange } => {
+                let taken = self.exchanges.take(*exchange)?;
+                taken.map(|response| (Recorded::Taken, response.map(Answer::Response)))
+            }
+            Call::HttpHead { exchange } => {
+                let head = self.exchanges.head(*exchange)?;
+                head.map(|head| (Recorded::Taken, head.map(|head| Answer::Head(Box::new(head)))))
+            }
+            Call::HttpRead { exchange, .. } => self.exchanges.read(*exchange)?.map(|piece| {
+                let answer = piece.map(|piece| Answer::Piece(Some(piece)));
+                (Recorded::from(&answer), answer)
+            }),
+            other => return Err(not_offered(other)),
+        })
+    }
+
+    fn first_ready(&self, pendings: &[Pending]) -> Result<Option<u32>, GuestError> {
+        let mut first: Option<(u64, u32)> = None;
+        for (index, number) in (0..).zip(pendings) {
+            if let Some(since) = self.exchanges.readiness(*number)?
+                && first.is_none_or(|(earliest, _)| since < earliest)
+            {
+                first = Some((since, index));
+            }
+        }
+        Ok(first.map(|(_, index)| index))
+    }
+
+    fn all_ready(&self, pendings: &[Pending]) -> Result<bool, GuestError> {
+        for number in pendings {
+            if self.exchanges.readiness(*number)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What a recorded wait did to the exchanges.
+    pub(super) fn repeat_outside(&mut self, call: &Call, recorded: Recorded) -> Result<Answer, Refusal> {
+        match (call, recorded) {
+            (Call::HttpTake { .. } | Call::HttpHead { .. }, Recorded::Taken) => match self.now_outside(call) {
+                Ok(Some((_, answer))) => answer.map_err(Refusal::from),
+                Ok(None) | Err(_) => {
+                    let text = format!("The answer of {} that the task's journal names is missing.", call.name());
+                    self.facts.course.fail(GuestError::new(ErrorKind::Failed, "journal", text));
+                    Err(Refusal::Abandon)
+                }
+            },
+            (Call::HttpRead { exchange, .. }, Recorded::Answer(Answer::Piece(piece))) => {
+                let last = matches!(piece, Some(HttpPiece::End | HttpPiece::Interrupted));
+                self.exchanges.skip(*exchange, last);
+                Ok(Answer::Piece(piece))
+            }
+            (Call::HttpRead { exchange, .. }, Recorded::Error(error)) => {
+                self.exchanges.skip(*exchange, error.kind != ErrorKind::Canceled);
+                self.told |= error.kind == ErrorKind::Canceled;
+                Err(error.into())
+            }
+            (_, Recorded::Error(error)) => {
+                self.told |= error.kind == ErrorKind::Canceled;
+                Err(error.into())
+            }
+            (_, Recorded::Answer(answer)) => Ok(answer),
+            (_, Recorded::Taken | Recorded::Message(_) | Recorded::Exchange(_) | Recorded::Head(_)) => {
+                Err(Refusal::Abandon)
+            }
+        }
+    }
+}
+
+/// What the row of an exchange says came of it.
+pub(super) fn outcome_of(recorded: Recorded) -> Option<Result<Outcome, GuestError>> {
+    match recorded {
+        Recorded::Exchange(result) => Some(result.map(|response| Outcome::Whole(Box::new(response)))),
+        Recorded::Head(head) => Some(head.map(Outcome::Head)),
+        Recorded::Answer(_) | Recorded::Error(_) | Recorded::Message(_) | Recorded::Taken => None,
+    }
+}
+
+/// Waits for `inner`; meanwhile the supervisor may take the instance away, unless something would be lost with it.
+pub(super) async fn resting<T>(
+    course: &Course,
+    exchanges: &Exchanges,
+    wait: Wait,
+    inner: impl Future<Output = T>,
+) -> T {
+    let mut inner = std::pin::pin!(inner);
+    loop {
+        let changed = exchanges.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if !exchanges.hold_instance() {
+            course.wait(wait);
+        }
+        tokio::select! {
+            biased;
+            done = &mut inner => {
+                course.go_on();
+                return done;
+            }
+            () = changed => {}
+        }
+    }
+}
+
+/// Ends what it holds when it is dropped.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a wait says when its time is up.
+pub(super) fn too_late(call: &Call) -> Answer {
+    match call {
+        Call::WaitAny { .. } => Answer::Ready(None),
+        Call::WaitAll { .. } => Answer::Flag(false),
+        Call::HttpRead { .. } => Answer::Piece(None),
+        _ => Answer::Message(None),
+    }
+}
+
+/// Whether a call waits for the outside.
+pub(super) fn is_outside(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::WaitAny { .. }
+            | Call::WaitAll { .. }
+            | Call::HttpTake { .. }
+            | Call::HttpHead { .. }
+            | Call::HttpRead { .. }
+    )
+}
+
+/// The key under which a service knows a request again: the same for each time the same call is sent.
+fn outside_key(task: &TaskId, row: u32) -> String {
+    let mut hash = Sha256::new();
+    hash.update("kennel-outside-key");
+    hash.update(TIMELINE.to_le_bytes());
+    hash.update(row.to_le_bytes());
+    hash.update(task.as_str());
+    let digest = kennel_protocol::Digest::from_bytes(hash.finalize().into()).to_string();
+    digest.chars().take(32).collect()
+}
+
+pub(super) fn head_of(head: &ResponseHead) -> HttpHead {
+    HttpHead { status: head.status, headers: head.headers.clone(), url: head.url.to_string() }
+}
+
+pub(super) fn response_of(response: Response) -> HttpResponse {
+    HttpResponse { head: head_of(&response.head), body: response.body }
+}
+
+/// What went wrong, in the terms of the contract.
+pub(super) fn guest_error(error: &FetchError, method: &str) -> GuestError {
+    let repeatable = may_repeat(method, kennel_egress::AfterCrash::ByMethod, false);
+    let (kind, code, retryable) = match error {
+        FetchError::Denied { .. } => (ErrorKind::Denied, "http".to_owned(), false),
+        FetchError::Invalid { field, .. } => (ErrorKind::Invalid, (*field).to_owned(), false),
+        FetchError::TimedOut { .. } => (ErrorKind::TimedOut, "timeout".to_owned(), repeatable),
+        FetchError::Unavailable { reached: true, .. } if !repeatable => {
+            (ErrorKind::UnknownOutcome, "unknown-outcome".to_owned(), false)
+        }
+        FetchError::Unavailable { .. } => (ErrorKind::Unavailable, "connection".to_owned(), true),
+        FetchError::Limit { name, .. } => (ErrorKind::Limit, (*name).to_owned(), false),
+    };
+    GuestError { kind, code, message: error.to_string(), retryable }
+}

@@ -397,6 +397,8 @@ impl Lane {
             calls: queue.calls,
             journal: state.calls,
             answers: queue.answers,
+            kv: Vec::new(),
+            kv_expect: None,
             state: task_state,
             status_at,
             open: task_state.is_interrupted(),
@@ -414,7 +416,7 @@ impl Lane {
     async fn commit(&self, commit: Commit) -> Result<Position, Dead> {
         match self.write(commit).await? {
             Committed::Applied(at) => Ok(at),
-            lost @ (Committed::Moved | Committed::Fenced) => {
+            lost @ (Committed::Moved | Committed::Fenced | Committed::Conflict) => {
                 tracing::debug!(task.id = %self.shared.claim.key().task, ?lost, "the lane lost its task");
                 Err(Dead)
             }
@@ -454,6 +456,8 @@ impl Lane {
             calls: Vec::new(),
             journal: self.state().calls,
             answers: vec![answer],
+            kv: Vec::new(),
+            kv_expect: None,
             state: TaskState::Working,
             status_at: now,
             open: false,
@@ -474,7 +478,7 @@ impl Lane {
                 }
             }
             Committed::Moved => Ok(false),
-            Committed::Fenced => self.give_up("another holder has the task"),
+            Committed::Fenced | Committed::Conflict => self.give_up("another holder has the task"),
         }
     }
 

@@ -104,6 +104,8 @@ async fn echo(store: &Store, text: &str) {
         calls: Vec::new(),
         journal: 0,
         answers: Vec::new(),
+        kv: Vec::new(),
+        kv_expect: None,
         state: TaskState::Completed,
         status_at: now,
         open: false,

@@ -1,20 +1,21 @@
-//! The one write path of a claim holder: guard, events, journal, body, inbox, run.
+//! The one write path of a claim holder: guard, events, journal, values, body, inbox, run.
 //!
 //! The guard is the first statement: only where epoch and ver are as the writer believes does anything else happen.
-//! A commit updates rows of its own task only.
+//! A commit updates rows of its own task only, besides the durable values that its agent changes.
 
 use std::collections::HashSet;
 
-use kennel_protocol::{Epoch, Seq, Timestamp, Ver};
+use kennel_protocol::{Epoch, Seq, TenantId, Timestamp, Ver};
 use rusqlite::Connection;
 
 use crate::blob::{self, BlobUse};
 use crate::db::query;
-use crate::journal;
+use crate::kv::KvWrite;
 use crate::rows::{Committed, Position, RunChange, Stored, Wait};
 use crate::sql::{SetStatement, int, run_state, state_number, uint};
 use crate::wake::TaskKey;
 use crate::writer::CommitOp;
+use crate::{journal, kv};
 
 const GUARD: SetStatement = SetStatement {
     head: "WITH v (tenant, id, epoch, ver, state, status_ms, rev, open, calls, commit_id) AS (VALUES ",
@@ -61,6 +62,11 @@ impl Planned<'_> {
         &self.op.claim.key
     }
 
+    /// Its changes of durable values.
+    fn writes(&self) -> impl Iterator<Item = (&TenantId, &KvWrite)> {
+        self.op.commit.kv.iter().map(|write| (&self.key().tenant, write))
+    }
+
     fn applied(&self) -> Committed {
         let ver = Ver::new(self.op.commit.at.ver.get() + 1);
         Committed::Applied(Position { ver, rev: Seq::new(self.rev) })
@@ -77,7 +83,7 @@ pub(crate) fn commit(connection: &Connection, commits: &[(&CommitOp, i64)]) -> R
             rev: op.commit.at.rev.get() + op.commit.events.len() as u64,
         })
         .collect();
-    let held = guard(connection, &planned)?;
+    let held = hold(connection, &planned)?;
     let applied: Vec<&Planned<'_>> = planned.iter().filter(|plan| held.contains(&plan.commit_id)).collect();
     write_log(connection, &applied)?;
     journal::write(connection, &applied)?;
@@ -89,8 +95,27 @@ pub(crate) fn commit(connection: &Connection, commits: &[(&CommitOp, i64)]) -> R
     Ok(outcomes)
 }
 
+/// Moves the task rows whose guard holds, changes durable values, and returns the commit ids of those that held.
+///
+/// A commit that expects something of a value comes after those that do not, by itself: each sees what the ones before it wrote.
+fn hold(connection: &Connection, planned: &[Planned<'_>]) -> Result<HashSet<i64>, rusqlite::Error> {
+    let (expecting, plain): (Vec<&Planned<'_>>, Vec<_>) =
+        planned.iter().partition(|plan| plan.op.commit.kv_expect.is_some());
+    let mut held = guard(connection, &plain)?;
+    let of_held = plain.iter().filter(|plan| held.contains(&plan.commit_id));
+    kv::write(connection, &of_held.flat_map(|plan| plan.writes()).collect::<Vec<_>>())?;
+    for plan in expecting {
+        let Some(expect) = &plan.op.commit.kv_expect else { continue };
+        if kv::meets(connection, &plan.key().tenant, expect)? && !guard(connection, &[plan])?.is_empty() {
+            kv::write(connection, &plan.writes().collect::<Vec<_>>())?;
+            held.insert(plan.commit_id);
+        }
+    }
+    Ok(held)
+}
+
 /// Moves the task rows whose guard holds and returns the commit ids of those.
-fn guard(connection: &Connection, planned: &[Planned<'_>]) -> Result<HashSet<i64>, rusqlite::Error> {
+fn guard(connection: &Connection, planned: &[&Planned<'_>]) -> Result<HashSet<i64>, rusqlite::Error> {
     let held = GUARD.run(connection, planned, |query, plan| {
         let commit = &plan.op.commit;
         query
@@ -210,14 +235,18 @@ fn release(connection: &Connection, plan: &Planned<'_>, wait: Wait) -> Result<()
 
 /// Why the guard did not hold.
 fn why_not(connection: &Connection, plan: &Planned<'_>) -> Result<Committed, rusqlite::Error> {
-    let row = query(connection, "SELECT epoch, commit_id FROM task WHERE tenant = ? AND id = ?")?
+    let row = query(connection, "SELECT epoch, ver, commit_id FROM task WHERE tenant = ? AND id = ?")?
         .bind(plan.key().tenant.as_str())
         .bind(plan.key().task.as_str())
-        .optional(|row| Ok((Epoch::new(uint(row.get(0)?)), row.get::<_, i64>(1)?)))?;
-    let Some((epoch, commit_id)) = row else { return Ok(Committed::Fenced) };
+        .optional(|row| Ok((Epoch::new(uint(row.get(0)?)), Ver::new(uint(row.get(1)?)), row.get::<_, i64>(2)?)))?;
+    let Some((epoch, ver, commit_id)) = row else { return Ok(Committed::Fenced) };
     if commit_id == plan.commit_id {
         // Handed in again after an answer was lost: it had been applied.
         return Ok(plan.applied());
     }
-    Ok(if epoch == plan.op.claim.epoch { Committed::Moved } else { Committed::Fenced })
+    if epoch != plan.op.claim.epoch {
+        return Ok(Committed::Fenced);
+    }
+    // Where the guard would have held, it was the value.
+    Ok(if ver == plan.op.commit.at.ver { Committed::Conflict } else { Committed::Moved })
 }

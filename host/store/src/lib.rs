@@ -16,6 +16,7 @@ mod db;
 mod error;
 mod inbox;
 mod journal;
+mod kv;
 mod open;
 mod read;
 mod registry;
@@ -32,6 +33,7 @@ pub use blob::{INLINE_BYTES_MAX, named};
 pub use clock::Clock;
 pub use error::{OpenError, StoreError};
 pub use journal::{CHECKPOINT, JournalEnd, JournalRow, NewAnswer, NewCall};
+pub use kv::{KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
 pub use read::{Artifacts, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};
 pub use registry::AgentRow;
 pub use rows::{

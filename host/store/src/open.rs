@@ -11,8 +11,11 @@ use crate::db::Readers;
 use crate::error::{OpenError, is_corrupt};
 
 /// The schema, step by step; a step that was released is never edited.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_tasks.sql"), include_str!("../migrations/0002_journal.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_tasks.sql"),
+    include_str!("../migrations/0002_journal.sql"),
+    include_str!("../migrations/0003_kv.sql"),
+];
 
 /// First SQLite without the WAL-reset bug, as text and as its own number.
 const SQLITE_NEEDED: (&str, i32) = ("3.51.3", 3_051_003);

@@ -5,6 +5,7 @@ use kennel_protocol::types::TaskState;
 use kennel_protocol::{AgentId, ContextId, Digest, Epoch, PrincipalId, Seq, TaskId, TenantId, Timestamp, Ver};
 
 use crate::journal::{NewAnswer, NewCall};
+use crate::kv::{KvExpect, KvWrite};
 use crate::wake::TaskKey;
 
 /// Bytes of a stored object and how many of its parts have their content in `blob`.
@@ -144,6 +145,10 @@ pub struct Commit {
     pub journal: u32,
     /// What came of calls that were written before, by their numbers.
     pub answers: Vec<(u32, NewAnswer)>,
+    /// Changes of durable values, in order.
+    pub kv: Vec<KvWrite>,
+    /// What must be so for all of it to be written, besides the guard.
+    pub kv_expect: Option<KvExpect>,
     /// State after the events.
     pub state: TaskState,
     /// When that state was recorded.
@@ -167,6 +172,8 @@ pub enum Committed {
     Moved,
     /// Nothing was written: the task is somebody else's, or gone.
     Fenced,
+    /// Nothing was written: the value is not what `kv_expect` says. The holder holds the task as before and may go on.
+    Conflict,
 }
 
 /// An accept's own entry in the log of a task that waited for it.

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::db::Readers;
 use crate::error::{OpenError, StoreError};
 use crate::journal::{self, JournalEnd, JournalRow};
+use crate::kv::{KvChange, KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
 use crate::read::{EventRow, ListFilter, Page, TaskView, Waiting};
 use crate::registry::AgentRow;
 use crate::rows::{
@@ -25,7 +26,7 @@ use crate::rows::{
 };
 use crate::wake::{FALLBACK_POLL, Pokes, Subscription, Sweep, TaskKey, Wakes};
 use crate::writer::{self, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, WriterHandle};
-use crate::{blob, claims, open, read, registry};
+use crate::{blob, claims, kv, open, read, registry};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -353,6 +354,38 @@ impl Store {
     /// Makes bytes that may be large ready for a row: above 64 KiB they are written apart, and the row names them.
     pub async fn stored(&self, tenant: &TenantId, bytes: Bytes) -> Result<Stored, StoreError> {
         blob::stored(&self.handle, tenant, bytes).await
+    }
+
+    /// A durable value.
+    pub async fn kv_entry(&self, tenant: &TenantId, at: &KvKey) -> Result<Option<KvEntry>, StoreError> {
+        let (tenant, at) = (tenant.clone(), at.clone());
+        self.readers.read(move |connection| kv::entry(connection, &tenant, &at)).await
+    }
+
+    /// Keys of a scope, in the order of their bytes.
+    pub async fn kv_keys(&self, tenant: &TenantId, range: KvRange) -> Result<Vec<String>, StoreError> {
+        let tenant = tenant.clone();
+        self.readers.read(move |connection| kv::keys(connection, &tenant, &range)).await
+    }
+
+    /// How full the scope of a key is.
+    pub async fn kv_used(&self, tenant: &TenantId, at: &KvKey) -> Result<KvUse, StoreError> {
+        let (tenant, at) = (tenant.clone(), at.clone());
+        self.readers.read(move |connection| kv::used(connection, &tenant, &at)).await
+    }
+
+    /// Changes a value for a run that has no task, and so no journal. False: it is not what was expected, and nothing was written.
+    pub async fn kv_change(
+        &self,
+        tenant: &TenantId,
+        write: KvWrite,
+        expect: Option<KvExpect>,
+    ) -> Result<bool, StoreError> {
+        let change = KvChange { tenant: tenant.clone(), write, expect };
+        match self.handle.write(Op::Kv(Box::new(change))).await? {
+            Outcome::Changed(changed) => Ok(changed),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Stores a component and makes it the active version of an agent.

@@ -96,6 +96,8 @@ impl Writer {
             calls: Vec::new(),
             journal: 0,
             answers: Vec::new(),
+            kv: Vec::new(),
+            kv_expect: None,
             state: status.state,
             status_at: status.timestamp.unwrap(),
             open: false,

@@ -134,7 +134,7 @@ impl Lab {
     pub(super) fn everything(&self) -> String {
         let raw = self.raw();
         let mut all = String::new();
-        for table in ["task", "body", "event", "run", "inbox", "journal", "blob", "blob_use"] {
+        for table in ["task", "body", "event", "run", "inbox", "journal", "kv", "kv_total", "blob", "blob_use"] {
             let mut rows = raw.prepare(&format!("SELECT * FROM {table}")).unwrap();
             let columns = rows.column_count();
             let mut rows = rows.query([]).unwrap();
@@ -324,6 +324,8 @@ impl Holder {
             calls: Vec::new(),
             journal: 0,
             answers: Vec::new(),
+            kv: Vec::new(),
+            kv_expect: None,
             state: fold.status.state,
             status_at: fold.status.timestamp.unwrap(),
             open: fold.status.state.is_interrupted(),

@@ -1,6 +1,7 @@
 //! Tests of the store, each on a real database of its own. One guarantee is one test, named as a sentence.
 
 mod journal;
+mod kv;
 mod lab;
 
 mod accept;

@@ -80,6 +80,22 @@ CREATE TABLE journal (
     PRIMARY KEY (tenant, task, idx)
 ) WITHOUT ROWID;
 
+CREATE TABLE kv (
+    tenant  TEXT NOT NULL,
+    scope   TEXT NOT NULL, -- who shares it, as the worker writes it
+    key     BLOB NOT NULL, -- a blob, so that its order and its length are those of its bytes
+    version TEXT NOT NULL, -- another one at each write of the key
+    value   BLOB NOT NULL,
+    PRIMARY KEY (tenant, scope, key)
+);
+
+CREATE TABLE kv_total (
+    tenant TEXT    NOT NULL,
+    scope  TEXT    NOT NULL,
+    bytes  INTEGER NOT NULL,
+    PRIMARY KEY (tenant, scope)
+) WITHOUT ROWID;
+
 CREATE TABLE run (
     tenant     TEXT    NOT NULL,
     task       TEXT    NOT NULL,

@@ -7,13 +7,16 @@ use rusqlite::Connection;
 
 use super::lab::{Lab, at, key, scope};
 use crate::sql::SetStatement;
-use crate::{ListFilter, accept, blob, commit, journal, read};
+use crate::{ListFilter, accept, blob, commit, journal, kv, read};
+
+/// Set-statements of the crate.
+const SETS: usize = 14;
 
 /// All texts of the crate: literals as they stand in the sources, set-statements with one and four rows, lists with every filter.
 fn statements() -> Vec<String> {
     let mut all = literals();
-    let sets: Vec<&SetStatement> = [accept::SETS, commit::SETS, blob::SETS, journal::SETS].concat();
-    assert_eq!(sets.len(), 11);
+    let sets: Vec<&SetStatement> = [accept::SETS, commit::SETS, blob::SETS, journal::SETS, kv::SETS].concat();
+    assert_eq!(sets.len(), SETS);
     all.extend(sets.iter().flat_map(|set| [set.text(1), set.text(4)]));
     all.extend([read::task_sql(), journal::after_sql(), journal::checkpoint_sql()]);
     all.extend(lists());
@@ -129,6 +132,16 @@ async fn a_task_is_read_from_its_body_on() {
 }
 
 #[tokio::test]
+async fn keys_are_listed_from_the_index_alone_in_its_order() {
+    let lab = Lab::new().await;
+    let raw = lab.raw();
+    let lists: Vec<String> = literals().into_iter().filter(|sql| sql.starts_with("SELECT key FROM kv")).collect();
+    assert_eq!(lists.len(), 1);
+    let seek = "SEARCH kv USING COVERING INDEX sqlite_autoindex_kv_1 (tenant=? AND scope=? AND key>? AND key<?)";
+    assert_eq!(plan(&raw, &lists[0]), [seek]);
+}
+
+#[tokio::test]
 async fn due_runs_are_sought_by_priority_and_time_and_not_sorted() {
     let lab = Lab::new().await;
     let raw = lab.raw();
@@ -144,6 +157,6 @@ async fn due_runs_are_sought_by_priority_and_time_and_not_sorted() {
 async fn the_statements_fit_into_what_a_connection_keeps_prepared() {
     // Nine sizes of each set-statement, and all else once; on a reader, the lists.
     let literals = literals().len();
-    assert!(10 * 9 + literals <= crate::open::STATEMENTS, "{literals}");
+    assert!(SETS * 9 + literals <= crate::open::STATEMENTS, "{literals}");
     assert!(lists().len() + literals <= crate::open::STATEMENTS);
 }

@@ -9,7 +9,7 @@ use super::{CommitOp, Entry, Op, Outcome, Writer};
 use crate::db::query;
 use crate::error::{StoreError, is_data_fault};
 use crate::rows::{Canceling, Committed, Delivered, NewTask, Route};
-use crate::{accept, blob, claims, commit, inbox, registry};
+use crate::{accept, blob, claims, commit, inbox, kv, registry};
 
 /// Faults that tests ask for.
 #[cfg(test)]
@@ -141,6 +141,7 @@ fn is_stamped(op: &Op, outcome: &Outcome) -> bool {
         | Outcome::Delivered(_)
         | Outcome::Claimed(_)
         | Outcome::GivenBack(_)
+        | Outcome::Changed(_)
         | Outcome::Written => false,
     }
 }
@@ -190,6 +191,7 @@ fn apply_one(connection: &Connection, op: &Op, commit_id: i64) -> Result<Outcome
             blob::write(connection, chunk)?;
             Outcome::Written
         }
+        Op::Kv(change) => Outcome::Changed(kv::change(connection, change)?),
         Op::SetAgent(set) => {
             registry::set(connection, set)?;
             Outcome::Written

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::journal::NewCall;
+use crate::kv::{KvChange, KvWrite};
 use crate::rows::{Attempt, Claim, Claimable};
 use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask};
 use crate::wake::{Moved, TaskKey, Wakes};
@@ -46,6 +47,7 @@ pub(crate) enum Op {
     Blob(Box<BlobChunk>),
     SetAgent(Box<SetAgent>),
     RemoveAgent(TenantId, AgentId),
+    Kv(Box<KvChange>),
     /// Nothing after it.
     Close,
 }
@@ -114,6 +116,8 @@ pub(crate) enum Outcome {
     EndedByForce(Committed),
     Claimed(Vec<ClaimedRun>),
     GivenBack(Committed),
+    /// Whether what was expected was so.
+    Changed(bool),
     Written,
 }
 
@@ -127,7 +131,7 @@ impl Op {
             Op::Cancel(order) => Some(&order.key),
             Op::EndByForce(end) => Some(&end.claim.key),
             Op::GiveBack(back) => Some(&back.claim.key),
-            Op::Claim(_) | Op::Blob(_) | Op::SetAgent(_) | Op::RemoveAgent(..) | Op::Close => None,
+            Op::Claim(_) | Op::Blob(_) | Op::SetAgent(_) | Op::RemoveAgent(..) | Op::Kv(_) | Op::Close => None,
         }
     }
 
@@ -136,6 +140,7 @@ impl Op {
             Op::Blob(chunk) => Some(&chunk.tenant),
             Op::SetAgent(set) => Some(&set.tenant),
             Op::RemoveAgent(tenant, _) => Some(tenant),
+            Op::Kv(change) => Some(&change.tenant),
             Op::Claim(_) | Op::Close => None,
             Op::Create(_) | Op::Commit(_) | Op::Deliver(_) | Op::Cancel(_) | Op::EndByForce(_) | Op::GiveBack(_) => {
                 self.key().map(|key| &key.tenant)
@@ -157,10 +162,12 @@ impl Op {
                 let events: usize = op.commit.events.iter().map(|event| event.stored.body.len()).sum();
                 let calls: usize = op.commit.calls.iter().map(NewCall::bytes).sum();
                 let answers: usize = op.commit.answers.iter().map(|(_, answer)| answer.result.body.len()).sum();
-                events + calls + answers + op.commit.body.as_ref().map_or(0, |body| body.body.len())
+                let values: usize = op.commit.kv.iter().map(KvWrite::bytes).sum();
+                events + calls + answers + values + op.commit.body.as_ref().map_or(0, |body| body.body.len())
             }
             Op::Deliver(delivery) => delivery.message.stored.body.len(),
             Op::Blob(chunk) => chunk.bytes.len(),
+            Op::Kv(change) => change.write.bytes(),
             Op::Cancel(_)
             | Op::EndByForce(_)
             | Op::Claim(_)
@@ -318,7 +325,7 @@ impl Writer {
             Outcome::Committed(_) => {
                 matches!(op, Op::Commit(op) if matches!(op.commit.run, crate::rows::RunChange::Release(_)))
             }
-            Outcome::EndedByForce(_) | Outcome::Claimed(_) | Outcome::Written => false,
+            Outcome::EndedByForce(_) | Outcome::Claimed(_) | Outcome::Changed(_) | Outcome::Written => false,
         };
         if may_be_due {
             self.wakes.poke_due();

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 mod gate;
 mod host;
+mod intake;
 mod registry;
 mod service;
 mod stream;

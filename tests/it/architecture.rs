@@ -14,11 +14,12 @@ const MODULES: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("gate", &[]),
     ("host", &["api", "broker", "config", "gate", "registry", "service", "worker"]),
+    ("intake", &["answer", "registry", "work"]),
     ("registry", &[]),
-    ("service", &["answer", "broker", "config", "registry", "stream", "work"]),
+    ("service", &["broker", "config", "intake", "registry", "stream", "work"]),
     ("stream", &[]),
     ("work", &["broker", "registry"]),
-    ("worker", &["answer", "broker", "config", "gate", "registry", "work"]),
+    ("worker", &["answer", "broker", "config", "gate", "intake", "registry", "work"]),
 ];
 
 /// Crates of ours, and the crates of ours that each may depend on. Development is left out.
@@ -58,7 +59,7 @@ const WITHIN: &[(&str, &[&str])] = &[
     ("kennel_client", &["cli"]),
     ("jsonschema", &["answer"]),
     // What an agent's card says is read by those who show or check it; running agents is the worker's.
-    ("kennel_sandbox", &["api", "host", "registry", "service", "worker"]),
+    ("kennel_sandbox", &["api", "host", "intake", "registry", "service", "worker"]),
 ];
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -4,32 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_protocol::fold::Fold;
-use kennel_protocol::types::{
-    Content, JsonObject, Message, SendMessageRequest, SendMessageResponse, StreamResponse, Task, TaskState, TaskStatus,
-    TaskStatusUpdateEvent,
-};
+use kennel_protocol::types::{Message, SendMessageRequest, SendMessageResponse, StreamResponse, Task};
 use kennel_protocol::{AgentId, Caller, ContextId, Epoch, Error, ErrorKind, Seq, TaskId, Timestamp, Ver};
-use kennel_sandbox::{AgentDescription, Mailbox, ReplyMode};
-use kennel_store::{
-    Artifacts, Delivered, Delivery, Inbound, NewEvent, NewTask, OpenAnswer, Position, Route, Scope, Start, Stored,
-    Subscription, TaskKey, TaskView, claim_of,
-};
-use sha2::{Digest, Sha256};
+use kennel_sandbox::{AgentDescription, ReplyMode};
+use kennel_store::{Artifacts, NewTask, Position, Scope, Start, Subscription, TaskKey, TaskView, claim_of};
 use tokio::sync::oneshot;
 
-use super::cancel::bytes_of;
 use super::read::length;
 use super::{Service, store_error};
-use crate::answer::{AnswerSchema, INPUT_KEY};
 use crate::broker::{Hold, Slot};
+use crate::intake::{self, Address, NotTaken};
 use crate::registry::Version;
 use crate::stream::{self, TaskStream, Until};
 use crate::work::{Assignment, Bare, BareEnd, Entry, Opened, Opening, Past, RequestFacts, TaskFacts, Work};
 
 /// How long a bare message waits for a place.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
-/// Looks at a task that keeps changing under a message before the client is asked to try again.
-const LOOKS_MAX: u32 = 8;
 
 /// A message that was taken.
 pub(super) enum Sent {
@@ -303,41 +293,9 @@ impl Service {
     /// What the accept of a new task writes, and the task as of event 1.
     async fn accept_of(&self, draft: &Draft, version: &Version, start: Start) -> Result<(NewTask, Box<Task>), Error> {
         let Draft { key, facts, message } = draft;
-        let status = TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(facts.created) };
-        let mut first = Task {
-            id: key.task.clone(),
-            context_id: facts.context.clone(),
-            status,
-            artifacts: None,
-            history: Vec::new(),
-            metadata: None,
-        };
-        let event = bytes_of(&StreamResponse::Task(first.clone()))?;
-        first.history.push(message.clone());
-        let new = NewTask {
-            key: key.clone(),
-            owner: facts.owner.clone(),
-            context: facts.context.clone(),
-            agent: facts.agent.clone(),
-            digest: *version.agent.digest(),
-            created: facts.created,
-            expires: facts.expires,
-            request: bytes_of(&facts.request)?,
-            event,
-            message: self.inbound(key, message.clone()).await?,
-            start,
-        };
-        Ok((new, Box::new(first)))
-    }
-
-    /// A client's message as it is stored: large contents apart.
-    async fn inbound(&self, key: &TaskKey, mut message: Message) -> Result<Inbound, Error> {
-        let hash = Sha256::digest(bytes_of(&message)?).into();
-        let digests = self.store.cut_out_message(&key.tenant, &mut message).await;
-        let digests = digests.map_err(|error| store_error(&error))?;
-        let stored =
-            Stored { body: bytes_of(&message)?, blobs: u32::try_from(digests.len()).unwrap_or(u32::MAX), digests };
-        Ok(Inbound { message_id: message.message_id, hash, stored })
+        let digest = *version.agent.digest();
+        let draft = intake::Draft { key, facts, message, digest, start, parent: None };
+        intake::new_task(&self.store, draft).await.map_err(|error| store_error(&error))
     }
 
     /// A message to a task that exists.
@@ -348,102 +306,34 @@ impl Service {
         task: &TaskId,
         mut message: Message,
     ) -> Result<Accepted, Error> {
-        let mut view = self.view(&scope, task).await?;
+        let view = self.view(&scope, task).await?;
         let context = view.row.context.clone();
         if message.context_id.as_ref().is_some_and(|given| *given != context) {
             return Err(Error::invalid("message.contextId", format!("task {task} belongs to another context")));
         }
         message.context_id = Some(context);
         let key = view.row.key.clone();
-        let inbound = self.inbound(&key, message.clone()).await?;
         let subscription = self.store.subscribe(&key);
-        for _ in 0..LOOKS_MAX {
-            let at = self.store.clock().now();
-            let route = self.route(&view, &message, at).await?;
-            let (owner, agent) = (scope.owner.clone(), agent.clone());
-            let delivery = Delivery { key: key.clone(), owner, agent, message: inbound.clone(), at, route };
-            match self.store.deliver(delivery).await.map_err(|error| store_error(&error))? {
-                Delivered::Accepted { n, at_seq } | Delivered::Repeated { n, at_seq } => {
-                    return Ok(Accepted { scope, key, n, at_seq, subscription, first: None });
-                }
-                Delivered::NotFound => return Err(Error::task_not_found(task)),
-                Delivered::Terminal(state) => {
-                    let text = format!("task {task} is over ({state}); start a new one in the same context");
-                    return Err(Error::unsupported(text).with("taskId", task));
-                }
-                Delivered::NotWaiting(state) => {
-                    let text = format!("task {task} takes no message now ({state}); wait until it asks");
-                    return Err(Error::unsupported(text).with("taskId", task));
-                }
-                Delivered::Moved => view = self.view(&scope, task).await?,
+        let address = Address { scope: &scope, agent };
+        match intake::deliver(&self.store, &self.registry, address, view, message).await {
+            Ok((n, at_seq)) => Ok(Accepted { scope, key, n, at_seq, subscription, first: None }),
+            Err(NotTaken::NotFound) => Err(Error::task_not_found(task)),
+            Err(NotTaken::Terminal(state)) => {
+                let text = format!("task {task} is over ({state}); start a new one in the same context");
+                Err(Error::unsupported(text).with("taskId", task))
             }
+            Err(NotTaken::NotWaiting(state)) => {
+                let text = format!("task {task} takes no message now ({state}); wait until it asks");
+                Err(Error::unsupported(text).with("taskId", task))
+            }
+            Err(NotTaken::Changing) => {
+                Err(Error::unavailable("The task changes too fast to take a message; try again.")
+                    .retry_after(Duration::from_secs(1)))
+            }
+            Err(NotTaken::Store(error)) => Err(store_error(&error)),
         }
-        Err(Error::unavailable("The task changes too fast to take a message; try again.")
-            .retry_after(Duration::from_secs(1)))
-    }
-
-    /// How a message is to be taken, by the task as it was just seen.
-    async fn route(&self, view: &TaskView, message: &Message, at: Timestamp) -> Result<Route, Error> {
-        if view.row.open {
-            return open_answer(view, message, at).map(Route::Answer);
-        }
-        // The version that the task runs decides, not the one that is active now.
-        let queues = match self.registry.version(&view.row.digest).await {
-            Ok(version) => version.agent.card().mailbox == Mailbox::Queue,
-            Err(_) => false,
-        };
-        Ok(if queues { Route::Queue } else { Route::Repeat })
     }
 }
-
-/// WORKING if the answer fits; else the prompt again, with what is wrong with the answer.
-fn open_answer(view: &TaskView, message: &Message, at: Timestamp) -> Result<OpenAnswer, Error> {
-    let prompt = view.fold.status.message.as_ref();
-    let schema = prompt
-        .and_then(|prompt| prompt.metadata.as_ref())
-        .and_then(|metadata| metadata.member(INPUT_KEY))
-        .and_then(|input| JsonObject::from_text(input.get()).ok())
-        .and_then(|input| input.member("schema"));
-    let fault = match schema.map(|schema| AnswerSchema::compile(&schema)) {
-        Some(Ok(schema)) => schema.find(message).err(),
-        Some(Err(_)) | None => None,
-    };
-    let (state, text) = match (&fault, prompt) {
-        (Some(fault), Some(prompt)) => (TaskState::InputRequired, Some(repeated(prompt, fault, view.rev))),
-        _ => (TaskState::Working, None),
-    };
-    let event = StreamResponse::StatusUpdate(TaskStatusUpdateEvent {
-        task_id: view.row.key.task.clone(),
-        context_id: view.row.context.clone(),
-        status: TaskStatus { state, message: text, timestamp: Some(at) },
-        metadata: None,
-    });
-    let stop = state.is_stop().then_some(state);
-    // A prompt with a large part names it; so does its repeat.
-    let digests = match (state, prompt) {
-        (TaskState::InputRequired, Some(prompt)) => kennel_store::named(&prompt.parts),
-        _ => Vec::new(),
-    };
-    let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
-    let stored = Stored { body: bytes_of(&event)?, blobs, digests };
-    Ok(OpenAnswer { rev: view.rev, event: NewEvent { stored, stop }, state })
-}
-
-/// The prompt once more, introduced by what was wrong with the answer. Its schema stays with it.
-fn repeated(prompt: &Message, fault: &str, rev: Seq) -> Message {
-    let mut again = prompt.clone();
-    let base = prompt.message_id.split_once("-again-").map_or(prompt.message_id.as_str(), |(base, _)| base);
-    again.message_id = format!("{base}-again-{rev}");
-    // One introduction, however often it is repeated.
-    again.parts.retain(|part| !matches!(&part.content, Content::Text(text) if text.starts_with(DOES_NOT_FIT)));
-    let text = format!("{DOES_NOT_FIT} {fault}");
-    let part =
-        kennel_protocol::types::Part { content: Content::Text(text), metadata: None, filename: None, media_type: None };
-    again.parts.insert(0, part);
-    again
-}
-
-const DOES_NOT_FIT: &str = "The answer does not fit:";
 
 /// Entry 0 of a new task's journal.
 fn entry() -> Result<Entry, Error> {

@@ -284,7 +284,7 @@ impl Activation {
             let idle = !exchanges.hold_instance();
             if idle {
                 // Nothing of its own is on its way: it can wait without an instance.
-                self.facts.course.wait(Wait { due, listens: None });
+                self.facts.course.wait(Wait { due, listens: None, children: true });
             }
             let told = self.told;
             let over = async {

@@ -136,7 +136,7 @@ impl Activation {
         let deadline = due.and_then(|due| self.instant(due));
         let (facts, exchanges) = (Arc::clone(&self.facts), Arc::clone(&self.exchanges));
         let woken = self.inbox.wait(since, deadline);
-        resting(&facts.course, &exchanges, Wait { due, listens }, woken).await
+        resting(&facts.course, &exchanges, Wait { due, listens, children: false }, woken).await
     }
 
     async fn sleep(&mut self, mut asked: Asked, until: Moment) -> Result<Answer, Refusal> {
@@ -167,7 +167,8 @@ impl Activation {
                 None => std::future::pending().await,
             }
         };
-        resting(&self.facts.course, &self.exchanges, Wait { due: Some(due), listens: None }, over).await;
+        resting(&self.facts.course, &self.exchanges, Wait { due: Some(due), listens: None, children: false }, over)
+            .await;
         self.journal.pass(until);
         self.end(&asked, &Recorded::Answer(Answer::Done), None)?;
         Ok(Answer::Done)

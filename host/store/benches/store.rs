@@ -56,6 +56,7 @@ fn new_task(text: &str, now: Timestamp) -> NewTask {
         request: "{}".into(),
         event: json(&first).body,
         message: Inbound { message_id: key.task.to_string(), hash: [0; 32], stored: json(&message) },
+        parent: None,
         start: Start::Leased,
         key,
     }

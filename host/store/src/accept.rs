@@ -4,6 +4,7 @@ use kennel_protocol::types::TaskState;
 use rusqlite::Connection;
 
 use crate::blob::{self, BlobUse};
+use crate::child;
 use crate::commit;
 use crate::rows::{NewTask, Start};
 use crate::sql::{SetStatement, inbox_kind, priority, run_state, state_number};
@@ -73,6 +74,7 @@ pub(crate) fn create(connection: &Connection, creates: &[(&NewTask, i64)]) -> Re
             .bind(leased.then_some(crate::HOST))
             .bind(i64::from(leased))
     })?;
+    child::link(connection, creates)?;
     let uses: Vec<BlobUse<'_>> = creates
         .iter()
         .flat_map(|(new, _)| new.message.stored.digests.iter().map(|digest| BlobUse::of_task(&new.key, digest)))

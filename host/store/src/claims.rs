@@ -124,6 +124,7 @@ pub(crate) fn end_by_force(
     connection: &Connection,
     end: &EndByForce,
     commit_id: i64,
+    told: &mut Vec<TaskKey>,
 ) -> Result<Committed, rusqlite::Error> {
     let key = &end.claim.key;
     let Some(seen) = see(connection, key)? else { return Ok(Committed::Fenced) };
@@ -132,7 +133,7 @@ pub(crate) fn end_by_force(
         return Ok(Committed::Fenced);
     }
     let last = inbox::LastWord { key, event: &end.event, at_ms: end.at.millis() };
-    inbox::end(connection, &seen, &last, commit_id)?;
+    told.extend(inbox::end(connection, &seen, &last, commit_id)?);
     let at = Position { ver: Ver::new(uint(seen.ver) + 1), rev: Seq::new(uint(seen.rev) + 1) };
     Ok(Committed::Applied(at))
 }

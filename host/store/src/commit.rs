@@ -15,7 +15,7 @@ use crate::rows::{Committed, Position, RunChange, Stored, Wait};
 use crate::sql::{SetStatement, int, run_state, state_number, uint};
 use crate::wake::TaskKey;
 use crate::writer::CommitOp;
-use crate::{journal, kv};
+use crate::{child, journal, kv};
 
 const GUARD: SetStatement = SetStatement {
     head: "WITH v (tenant, id, epoch, ver, state, status_ms, rev, open, calls, commit_id) AS (VALUES ",
@@ -67,14 +67,25 @@ impl Planned<'_> {
         self.op.commit.kv.iter().map(|write| (&self.key().tenant, write))
     }
 
+    /// The last of its events that is a stop.
+    fn last_stop(&self) -> Option<u64> {
+        let first = self.op.commit.at.rev.get() + 1;
+        let stops = self.op.commit.events.iter().zip(first..).filter(|(event, _)| event.stop.is_some());
+        stops.map(|(_, seq)| seq).last()
+    }
+
     fn applied(&self) -> Committed {
         let ver = Ver::new(self.op.commit.at.ver.get() + 1);
         Committed::Applied(Position { ver, rev: Seq::new(self.rev) })
     }
 }
 
-/// Applies the commits whose guard holds; one outcome each, in order.
-pub(crate) fn commit(connection: &Connection, commits: &[(&CommitOp, i64)]) -> Result<Vec<Committed>, rusqlite::Error> {
+/// Applies the commits whose guard holds; one outcome each, in order. `told`: tasks whose children came to a stop.
+pub(crate) fn commit(
+    connection: &Connection,
+    commits: &[(&CommitOp, i64)],
+    told: &mut Vec<TaskKey>,
+) -> Result<Vec<Committed>, rusqlite::Error> {
     let planned: Vec<Planned<'_>> = commits
         .iter()
         .map(|(op, commit_id)| Planned {
@@ -88,6 +99,11 @@ pub(crate) fn commit(connection: &Connection, commits: &[(&CommitOp, i64)]) -> R
     write_log(connection, &applied)?;
     journal::write(connection, &applied)?;
     write_run(connection, &applied)?;
+    for plan in &applied {
+        if let Some(seq) = plan.last_stop() {
+            told.extend(child::tell(connection, plan.key(), seq)?);
+        }
+    }
     let mut outcomes = Vec::with_capacity(planned.len());
     for plan in &planned {
         outcomes.push(if held.contains(&plan.commit_id) { plan.applied() } else { why_not(connection, plan)? });
@@ -208,11 +224,13 @@ fn release(connection: &Connection, plan: &Planned<'_>, wait: Wait) -> Result<()
     let due_ms = wait.due.map(Timestamp::millis);
     let waiting = query(
         connection,
-        "SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND taken_seq IS NULL AND (kind = 1 OR at_seq > ?) LIMIT 1",
+        "SELECT 1 FROM inbox WHERE tenant = ? AND task = ? AND taken_seq IS NULL \
+         AND (kind = 1 OR kind = 0 AND at_seq > ? OR kind = 2 AND ?) LIMIT 1",
     )?
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .bind(wait.listens.map_or(i64::MAX, |since| int(since.get())))
+    .bind(i64::from(wait.children))
     .exists()?;
     let (state, due_ms) = if waiting || due_ms.is_some_and(|due| due <= now) {
         (run_state::READY, Some(now))
@@ -226,7 +244,7 @@ fn release(connection: &Connection, plan: &Planned<'_>, wait: Wait) -> Result<()
     )?
     .bind(state)
     .bind(due_ms)
-    .bind(i64::from(wait.listens.is_some()))
+    .bind(i64::from(wait.listens.is_some()) + 2 * i64::from(wait.children))
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .execute()

@@ -3,11 +3,13 @@
 //! Both decide inside the writer's transaction, so that a message is never accepted on a task that finished meanwhile.
 
 use bytes::Bytes;
-use kennel_protocol::Seq;
 use kennel_protocol::types::TaskState;
+use kennel_protocol::{Seq, TaskId};
 use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
 
 use crate::blob::{self, BlobUse};
+use crate::child;
 use crate::db::{decode, query};
 use crate::rows::{CancelOrder, Canceling, Delivered, Delivery, Inbound, NewEvent, OpenAnswer, Route, Stored};
 use crate::sql::{inbox_kind, int, priority, run_state, small, state_number, state_of, uint};
@@ -19,6 +21,7 @@ pub(crate) fn deliver(
     connection: &Connection,
     delivery: &Delivery,
     commit_id: i64,
+    told: &mut Vec<TaskKey>,
 ) -> Result<Delivered, rusqlite::Error> {
     let Some(seen) = see(connection, &delivery.key)? else { return Ok(Delivered::NotFound) };
     if seen.owner != delivery.owner.as_str() || seen.agent != delivery.agent.as_str() {
@@ -33,7 +36,11 @@ pub(crate) fn deliver(
     }
     match &delivery.route {
         Route::Answer(answer) if seen.open && int(answer.rev.get()) == seen.rev => {
-            close_prompt(connection, delivery, answer, &seen, commit_id)
+            let delivered = close_prompt(connection, delivery, answer, &seen, commit_id)?;
+            if answer.state.is_stop() {
+                told.extend(child::tell(connection, &delivery.key, uint(seen.rev) + 1)?);
+            }
+            Ok(delivered)
         }
         Route::Queue if !seen.open => {
             let n = insert(connection, delivery, seen.rev, Taken::NotYet)?;
@@ -178,13 +185,45 @@ fn make_ready(connection: &Connection, key: &TaskKey, now_ms: i64) -> Result<(),
 fn wake_listener(connection: &Connection, key: &TaskKey, now_ms: i64) -> Result<(), rusqlite::Error> {
     query(
         connection,
-        "UPDATE run SET state = ?, due_ms = ? WHERE tenant = ? AND task = ? AND state = ? AND listens = 1",
+        "UPDATE run SET state = ?, due_ms = ? WHERE tenant = ? AND task = ? AND state = ? AND listens IN (1, 3)",
     )?
     .bind(run_state::READY)
     .bind(now_ms)
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .bind(run_state::PARKED)
+    .execute()
+    .map(drop)
+}
+
+/// That a child has come to a stop: the body of its row in the parent's inbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildStop {
+    /// The child.
+    pub task: TaskId,
+    /// Where its log stopped.
+    pub seq: Seq,
+}
+
+/// Tells a parent that a child has come to a stop.
+pub(crate) fn put_stop(
+    connection: &Connection,
+    parent: &TaskKey,
+    rev: i64,
+    stop: &ChildStop,
+) -> Result<(), rusqlite::Error> {
+    let n = next_number(connection, parent)?;
+    query(
+        connection,
+        "INSERT INTO inbox (tenant, task, n, kind, at_seq, taken_seq, message_id, hash, blobs, body) \
+         VALUES (?, ?, ?, ?, ?, NULL, '', x'', 0, ?)",
+    )?
+    .bind(parent.tenant.as_str())
+    .bind(parent.task.as_str())
+    .bind(n)
+    .bind(inbox_kind::CHILD)
+    .bind(rev)
+    .bind(serde_json::to_vec(stop).map_err(decode)?)
     .execute()
     .map(drop)
 }
@@ -205,6 +244,7 @@ pub(crate) fn cancel(
     connection: &Connection,
     order: &CancelOrder,
     commit_id: i64,
+    told: &mut Vec<TaskKey>,
 ) -> Result<Canceling, rusqlite::Error> {
     let key = &order.key;
     let Some(seen) = see(connection, key)? else { return Ok(Canceling::NotFound) };
@@ -217,7 +257,7 @@ pub(crate) fn cancel(
     }
     if run_state_of(connection, key)? == Some(run_state::READY) && seen.ver == 1 {
         let last = LastWord { key, event: &order.event, at_ms: order.at.millis() };
-        end(connection, &seen, &last, commit_id)?;
+        told.extend(end(connection, &seen, &last, commit_id)?);
         return Ok(Canceling::Ended);
     }
     if !cancel_waits(connection, key)? {
@@ -262,13 +302,13 @@ pub(crate) struct LastWord<'a> {
     pub(crate) at_ms: i64,
 }
 
-/// Takes the task over (epoch + 1) and ends it CANCELED in the same transaction.
+/// Takes the task over (epoch + 1) and ends it CANCELED in the same transaction. Returns the parent that was told, if it has one.
 pub(crate) fn end(
     connection: &Connection,
     seen: &Seen,
     last: &LastWord<'_>,
     commit_id: i64,
-) -> Result<(), rusqlite::Error> {
+) -> Result<Option<TaskKey>, rusqlite::Error> {
     let key = last.key;
     query(
         connection,
@@ -286,6 +326,6 @@ pub(crate) fn end(
     query(connection, "DELETE FROM run WHERE tenant = ? AND task = ?")?
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
-        .execute()
-        .map(drop)
+        .execute()?;
+    child::tell(connection, key, uint(seen.rev) + 1)
 }

@@ -9,6 +9,7 @@
 
 mod accept;
 mod blob;
+mod child;
 mod claims;
 mod clock;
 mod commit;
@@ -30,8 +31,10 @@ mod writer;
 mod tests;
 
 pub use blob::{INLINE_BYTES_MAX, named};
+pub use child::{Family, Parent};
 pub use clock::Clock;
 pub use error::{OpenError, StoreError};
+pub use inbox::ChildStop;
 pub use journal::{CHECKPOINT, JournalEnd, JournalRow, NewAnswer, NewCall};
 pub use kv::{KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
 pub use read::{Artifacts, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};

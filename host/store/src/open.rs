@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_tasks.sql"),
     include_str!("../migrations/0002_journal.sql"),
     include_str!("../migrations/0003_kv.sql"),
+    include_str!("../migrations/0004_child.sql"),
 ];
 
 /// First SQLite without the WAL-reset bug, as text and as its own number.

@@ -11,8 +11,9 @@ use rusqlite::{Connection, Row};
 use crate::claims::{digest, id};
 use crate::db::{Query, bytes, query, text};
 use crate::error::StoreError;
+use crate::inbox::ChildStop;
 use crate::rows::{Position, Scope, TaskRow};
-use crate::sql::{int, small, state_of, uint};
+use crate::sql::{inbox_kind, int, small, state_of, uint};
 use crate::wake::TaskKey;
 
 /// One client message as the store holds it.
@@ -364,6 +365,19 @@ pub(crate) fn stop_after(
     Ok((None, rev))
 }
 
+/// The first stop of a task at a seq or after it.
+pub(crate) fn first_stop(connection: &Connection, key: &TaskKey, since: Seq) -> Result<Option<Seq>, StoreError> {
+    query(
+        connection,
+        "SELECT seq FROM event WHERE tenant = ? AND task = ? AND seq >= ? AND stop <> 0 ORDER BY seq LIMIT 1",
+    )?
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .bind(int(since.get()))
+    .optional(|row| Ok(Seq::new(uint(row.get(0)?))))
+    .map_err(StoreError::from)
+}
+
 /// Ids of other tasks of the same owner in one context, newest status first.
 pub(crate) fn related_ids(
     connection: &Connection,
@@ -392,6 +406,8 @@ pub struct Waiting {
     pub messages: Vec<InboxMessage>,
     /// The request to stop, if there is one, with its number; bytes as the service wrote them.
     pub cancel: Option<(u32, Bytes)>,
+    /// Children that came to a stop, with their numbers in the inbox.
+    pub children: Vec<(u32, ChildStop)>,
     /// Where the log stands.
     pub at: Position,
     /// Fencing token now.
@@ -414,6 +430,7 @@ pub(crate) fn waiting(connection: &Connection, key: &TaskKey) -> Result<Option<W
             none => none.insert(Waiting {
                 messages: Vec::new(),
                 cancel: None,
+                children: Vec::new(),
                 at: Position { ver: Ver::new(uint(row.get(0)?)), rev: Seq::new(uint(row.get(1)?)) },
                 epoch: Epoch::new(uint(row.get(2)?)),
                 blobs: false,
@@ -421,8 +438,11 @@ pub(crate) fn waiting(connection: &Connection, key: &TaskKey) -> Result<Option<W
         };
         let Some(n) = row.get::<_, Option<i64>>(3)? else { return Ok(()) };
         let body = bytes(row, 8)?;
-        if row.get::<_, i64>(4)? == crate::sql::inbox_kind::CANCEL {
+        let kind = row.get::<_, i64>(4)?;
+        if kind == inbox_kind::CANCEL {
             waiting.cancel = Some((small(n), Bytes::copy_from_slice(body)));
+        } else if kind == inbox_kind::CHILD {
+            waiting.children.push((small(n), parse(body)?));
         } else {
             waiting.blobs |= row.get::<_, i64>(7)? > 0;
             let at_seq = Seq::new(uint(row.get(5)?));

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use kennel_protocol::types::TaskState;
 use kennel_protocol::{AgentId, ContextId, Digest, Epoch, PrincipalId, Seq, TaskId, TenantId, Timestamp, Ver};
 
+use crate::child::Parent;
 use crate::journal::{NewAnswer, NewCall};
 use crate::kv::{KvExpect, KvWrite};
 use crate::wake::TaskKey;
@@ -71,6 +72,8 @@ pub struct NewTask {
     pub message: Inbound,
     /// Leased or ready.
     pub start: Start,
+    /// The task that sent the message, if it is one of this host.
+    pub parent: Option<Parent>,
 }
 
 /// The right to write a task's log until somebody else claims it. Made only by an accept with a slot and by a claim.
@@ -117,6 +120,8 @@ pub struct Wait {
     pub due: Option<Timestamp>,
     /// A message that came after this rev; none: messages do not wake it.
     pub listens: Option<Seq>,
+    /// Whether a child that comes to a stop wakes it.
+    pub children: bool,
 }
 
 /// What becomes of the run row in a commit.

@@ -110,6 +110,7 @@ pub(crate) mod priority {
 pub(crate) mod inbox_kind {
     pub(crate) const MESSAGE: i64 = 0;
     pub(crate) const CANCEL: i64 = 1;
+    pub(crate) const CHILD: i64 = 2;
 }
 
 #[cfg(test)]

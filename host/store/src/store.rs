@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kennel_protocol::types::{Message, StreamResponse, Task};
+use kennel_protocol::types::{Message, StreamResponse, Task, TaskState};
 use kennel_protocol::{AgentId, Digest, Epoch, Seq, TaskId, TenantId, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::child::{self, Family};
 use crate::clock::Clock;
 use crate::db::Readers;
 use crate::error::{OpenError, StoreError};
@@ -285,6 +286,24 @@ impl Store {
     pub async fn stop_after(&self, key: &TaskKey, n: u32, seen: Seq) -> Result<(Option<Seq>, Seq), StoreError> {
         let key = key.clone();
         self.readers.read(move |connection| read::stop_after(connection, &key, n, seen)).await
+    }
+
+    /// How many tasks a task has sent, and how many there are below the top of its tree.
+    pub async fn family(&self, key: &TaskKey, root: &TaskId) -> Result<Family, StoreError> {
+        let (key, root) = (key.clone(), root.clone());
+        self.readers.read(move |connection| child::family(connection, &key, &root)).await
+    }
+
+    /// The tasks that a task has sent, with the agents that work on them and how they stand.
+    pub async fn children(&self, key: &TaskKey) -> Result<Vec<(TaskId, AgentId, TaskState)>, StoreError> {
+        let key = key.clone();
+        self.readers.read(move |connection| child::children(connection, &key)).await
+    }
+
+    /// The first stop of a task at a seq or after it.
+    pub async fn first_stop(&self, key: &TaskKey, since: Seq) -> Result<Option<Seq>, StoreError> {
+        let key = key.clone();
+        self.readers.read(move |connection| read::first_stop(connection, &key, since)).await
     }
 
     /// What waits for the agent in a task's inbox.

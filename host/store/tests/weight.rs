@@ -72,6 +72,7 @@ impl Writer {
             request: "{}".into(),
             event: json(&first).into(),
             message: Inbound { message_id: "m".to_owned(), hash: [0; 32], stored: Stored::plain(json(&message)) },
+            parent: None,
             start: Start::Leased,
         };
         store.accept(new.clone()).await.unwrap();

@@ -198,7 +198,7 @@ async fn what_is_done_to_a_task_leaves_the_one_of_the_same_id_in_another_tenant_
     lab.store.deliver(delivery(&one, &client_message(&one, "m1", "hi"), crate::Route::Queue)).await.unwrap();
     let mut commit = holder.commit(
         &[status(&one, InputRequired, None)],
-        RunChange::Release(crate::Wait { due: None, listens: Some(Seq::new(0)) }),
+        RunChange::Release(crate::Wait { due: None, listens: Some(Seq::new(0)), children: false }),
     );
     (commit.taken, commit.body) = (vec![1], Some(Stored::plain(json(&holder.fold))));
     commit.events[0].stored.digests = vec![super::lab::digest()];

@@ -124,7 +124,7 @@ async fn a_run_that_sleeps_is_woken_by_a_request_to_stop_and_not_by_messages() {
     let key = holder.key().clone();
     let early = delivery(&key, &client_message(&key, "m1", "early"), Route::Queue);
     lab.store.deliver(early).await.unwrap();
-    let commit = holder.commit(&[], RunChange::Release(Wait { due: Some(at(60_000)), listens: None }));
+    let commit = holder.commit(&[], RunChange::Release(Wait { due: Some(at(60_000)), listens: None, children: false }));
     lab.store.commit(&holder.claim, commit).await.unwrap();
     assert_eq!(lab.run(&key).unwrap().state, 2, "a message that waits does not keep it from parking");
     let late = delivery(&key, &client_message(&key, "m2", "late"), Route::Queue);
@@ -144,7 +144,7 @@ async fn a_prompt_waits_for_messages_that_came_after_it() {
     lab.store.deliver(early).await.unwrap();
     let asked = status(&key, InputRequired, Some("q"));
     let at_prompt = Seq::new(holder.at.rev.get() + 1);
-    let wait = Wait { due: None, listens: Some(at_prompt) };
+    let wait = Wait { due: None, listens: Some(at_prompt), children: false };
     holder.write(&lab.store, &[asked], RunChange::Release(wait)).await;
     assert_eq!(lab.run(&key).unwrap().state, 2);
 }

@@ -223,6 +223,7 @@ pub(super) fn new_task_at(key: &TaskKey, start: Start, created: Timestamp) -> Ne
         event: json(&first_event(key, created)),
         message: inbound(&client_message(key, "m0", "begin")),
         start,
+        parent: None,
     }
 }
 
@@ -368,7 +369,10 @@ impl Holder {
     /// Gives the run up without an end.
     pub(super) async fn release(&mut self, store: &Store, due: Option<Timestamp>) -> Result<Committed, StoreError> {
         let committed = store
-            .commit(&self.claim, self.commit(&[], RunChange::Release(Wait { due, listens: Some(Seq::new(0)) })))
+            .commit(
+                &self.claim,
+                self.commit(&[], RunChange::Release(Wait { due, listens: Some(Seq::new(0)), children: false })),
+            )
             .await;
         if let Ok(Committed::Applied(at)) = &committed {
             self.at = *at;

@@ -59,8 +59,14 @@ async fn a_message_that_the_agent_took_does_not_keep_it_awake() {
     let lab = Lab::new().await;
     let mut holder = working(&lab).await;
     says(&lab, &holder, "m1").await.unwrap();
-    let mut commit = holder
-        .commit(&[], crate::RunChange::Release(crate::Wait { due: None, listens: Some(kennel_protocol::Seq::new(0)) }));
+    let mut commit = holder.commit(
+        &[],
+        crate::RunChange::Release(crate::Wait {
+            due: None,
+            listens: Some(kennel_protocol::Seq::new(0)),
+            children: false,
+        }),
+    );
     commit.taken = vec![1];
     let committed = lab.store.commit(&holder.claim, commit).await.unwrap();
     holder = holder.after(&[]);

@@ -1,3 +1,7 @@
+CREATE INDEX child_of ON child (tenant, parent);
+
+CREATE INDEX child_tree ON child (tenant, root);
+
 CREATE INDEX run_due ON run (priority, due_ms) WHERE state IN (0, 2) AND due_ms IS NOT NULL;
 
 CREATE INDEX run_leased ON run (host) WHERE state = 1;
@@ -35,6 +39,14 @@ CREATE TABLE body (
     seq    INTEGER NOT NULL,
     blobs  INTEGER NOT NULL, -- parts in it whose content stands in blob
     body   BLOB    NOT NULL,
+    PRIMARY KEY (tenant, task)
+) WITHOUT ROWID;
+
+CREATE TABLE child (
+    tenant TEXT    NOT NULL,
+    task   TEXT    NOT NULL,
+    parent TEXT    NOT NULL,
+    root   TEXT    NOT NULL, -- the task at the top of the tree
     PRIMARY KEY (tenant, task)
 ) WITHOUT ROWID;
 

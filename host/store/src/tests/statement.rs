@@ -7,15 +7,16 @@ use rusqlite::Connection;
 
 use super::lab::{Lab, at, key, scope};
 use crate::sql::SetStatement;
-use crate::{ListFilter, accept, blob, commit, journal, kv, read};
+use crate::{ListFilter, accept, blob, child, commit, journal, kv, read};
 
 /// Set-statements of the crate.
-const SETS: usize = 14;
+const SETS: usize = 15;
 
 /// All texts of the crate: literals as they stand in the sources, set-statements with one and four rows, lists with every filter.
 fn statements() -> Vec<String> {
     let mut all = literals();
-    let sets: Vec<&SetStatement> = [accept::SETS, commit::SETS, blob::SETS, journal::SETS, kv::SETS].concat();
+    let sets: Vec<&SetStatement> =
+        [accept::SETS, commit::SETS, blob::SETS, journal::SETS, kv::SETS, child::SETS].concat();
     assert_eq!(sets.len(), SETS);
     all.extend(sets.iter().flat_map(|set| [set.text(1), set.text(4)]));
     all.extend([read::task_sql(), journal::after_sql(), journal::checkpoint_sql()]);

@@ -9,6 +9,7 @@ use super::{CommitOp, Entry, Op, Outcome, Writer};
 use crate::db::query;
 use crate::error::{StoreError, is_data_fault};
 use crate::rows::{Canceling, Committed, Delivered, NewTask, Route};
+use crate::wake::TaskKey;
 use crate::{accept, blob, claims, commit, inbox, kv, registry};
 
 /// Faults that tests ask for.
@@ -58,8 +59,13 @@ fn attempt(writer: &mut Writer, entries: &[Entry]) -> Result<Vec<Outcome>, Fault
     #[cfg(test)]
     writer.faults.transactions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     run(&writer.connection, "BEGIN IMMEDIATE").map_err(Fault::Statement)?;
-    match apply(&writer.connection, entries) {
-        Ok(outcomes) => finish(writer, entries, outcomes),
+    let mut told = Vec::new();
+    match apply(&writer.connection, entries, &mut told) {
+        Ok(outcomes) => {
+            let outcomes = finish(writer, entries, outcomes)?;
+            writer.told.append(&mut told);
+            Ok(outcomes)
+        }
         Err(error) => {
             roll_back(&writer.connection);
             Err(Fault::Statement(error))
@@ -147,7 +153,7 @@ fn is_stamped(op: &Op, outcome: &Outcome) -> bool {
 }
 
 /// All statements of a group.
-fn apply(connection: &Connection, entries: &[Entry]) -> Result<Vec<Outcome>, rusqlite::Error> {
+fn apply(connection: &Connection, entries: &[Entry], told: &mut Vec<TaskKey>) -> Result<Vec<Outcome>, rusqlite::Error> {
     let creates: Vec<(&NewTask, i64)> = entries
         .iter()
         .filter_map(|entry| match &entry.op {
@@ -163,7 +169,7 @@ fn apply(connection: &Connection, entries: &[Entry]) -> Result<Vec<Outcome>, rus
             _ => None,
         })
         .collect();
-    let mut committed = commit::commit(connection, &commits)?.into_iter();
+    let mut committed = commit::commit(connection, &commits, told)?.into_iter();
     let mut outcomes = Vec::with_capacity(entries.len());
     for entry in entries {
         outcomes.push(match &entry.op {
@@ -172,19 +178,24 @@ fn apply(connection: &Connection, entries: &[Entry]) -> Result<Vec<Outcome>, rus
                 // One outcome a commit, in the same order.
                 Outcome::Committed(committed.next().unwrap_or(Committed::Fenced))
             }
-            other => apply_one(connection, other, entry.commit_id)?,
+            other => apply_one(connection, other, entry.commit_id, told)?,
         });
     }
     Ok(outcomes)
 }
 
 /// What is too rare, or looks too much before it writes, for a set-statement.
-fn apply_one(connection: &Connection, op: &Op, commit_id: i64) -> Result<Outcome, rusqlite::Error> {
+fn apply_one(
+    connection: &Connection,
+    op: &Op,
+    commit_id: i64,
+    told: &mut Vec<TaskKey>,
+) -> Result<Outcome, rusqlite::Error> {
     Ok(match op {
         Op::Create(_) | Op::Commit(_) | Op::Close => Outcome::Written,
-        Op::Deliver(delivery) => Outcome::Delivered(inbox::deliver(connection, delivery, commit_id)?),
-        Op::Cancel(order) => Outcome::Canceling(inbox::cancel(connection, order, commit_id)?),
-        Op::EndByForce(end) => Outcome::EndedByForce(claims::end_by_force(connection, end, commit_id)?),
+        Op::Deliver(delivery) => Outcome::Delivered(inbox::deliver(connection, delivery, commit_id, told)?),
+        Op::Cancel(order) => Outcome::Canceling(inbox::cancel(connection, order, commit_id, told)?),
+        Op::EndByForce(end) => Outcome::EndedByForce(claims::end_by_force(connection, end, commit_id, told)?),
         Op::Claim(order) => Outcome::Claimed(claims::claim(connection, order)?),
         Op::GiveBack(back) => Outcome::GivenBack(claims::give_back(connection, back)?),
         Op::Blob(chunk) => {

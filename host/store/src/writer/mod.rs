@@ -240,6 +240,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(WriterHandle, oneshot::Rec
     let writer = Writer {
         connection: parts.connection,
         wakes: parts.wakes,
+        told: Vec::new(),
         #[cfg(test)]
         faults: parts.faults,
     };
@@ -270,6 +271,8 @@ fn run_apart(writing: impl Future<Output = ()> + Send + 'static) -> std::io::Res
 struct Writer {
     connection: Connection,
     wakes: Arc<Wakes>,
+    /// Tasks whose children came to a stop in the last group.
+    told: Vec<TaskKey>,
     #[cfg(test)]
     faults: Arc<Faults>,
 }
@@ -303,6 +306,10 @@ impl Writer {
 
     fn write_group(&mut self, entries: Vec<Entry>) {
         let outcomes = group::write(self, &entries);
+        for parent in std::mem::take(&mut self.told) {
+            self.wakes.poke(&parent, Moved::Inbox);
+            self.wakes.poke_due();
+        }
         for (entry, outcome) in entries.into_iter().zip(outcomes) {
             if let Ok(done) = &outcome {
                 self.poke(&entry.op, done);

@@ -65,6 +65,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Names of credentials that the card asks for and the operator has given.
+    pub(crate) fn granted_credentials(&self) -> Vec<String> {
+        self.credentials.iter().filter(|name| self.grants.credentials.contains_key(*name)).cloned().collect()
+    }
+
     /// The task is WORKING when its agent runs. Whoever comes first writes it.
     pub(crate) async fn begin(&self, lane: &Lane) -> Result<(), Dead> {
         if self.begun.swap(true, Ordering::Relaxed) {

@@ -182,6 +182,7 @@ impl Supervisor {
                 turn: turn.clone(),
                 info: info.clone(),
                 settings: self.facts.grants.settings.clone(),
+                credentials: self.facts.granted_credentials(),
                 seed: run::seed(&parts, begin.generation),
                 limits: self.worker.sandbox_limits.clone(),
                 replay_cpu_max,

@@ -28,6 +28,7 @@ mod lists;
 mod methods;
 mod mischief;
 mod official;
+mod outside;
 mod restart;
 mod streams;
 mod timeouts;

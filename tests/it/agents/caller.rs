@@ -1,0 +1,110 @@
+//! A fixture: an agent that calls other services in all the ways there are.
+
+use kennel::http::{AfterCrash, Piece};
+use kennel::prelude::*;
+use kennel::wait::Pending;
+
+/// `WORD URL..`: calls the urls as the word says and publishes what came of it.
+#[kennel::agent(
+    http = [("* http://127.0.0.1:*", "To call the test's servers."), ("GET http://localhost:*", "The same by name.")],
+    credentials = [("api", "To be known at the service.")],
+)]
+fn caller(task: Task) -> Result<Outcome> {
+    let text = task.text();
+    let mut words = text.split_whitespace();
+    let word = words.next().unwrap_or_default();
+    let urls: Vec<&str> = words.collect();
+    let url = *urls.first().or_fail("arguments", "A url is missing.")?;
+    let answer = match word {
+        "get" => task.get(url).fetch()?.text(),
+        "post" => task.post(url).body("order").fetch()?.text(),
+        "post-repeat" => task.post(url).body("order").after_crash(AfterCrash::Repeat).fetch()?.text(),
+        "credential" => task.get(url).credential("api").fetch()?.text(),
+        "hasty" => task.get(url).timeout(milliseconds(300)).fetch()?.text(),
+        "race" => race(&task, &urls)?,
+        "both" => both(&task, &urls)?,
+        "stream" => stream(&task, url)?,
+        "steps" => steps(&task, &urls)?,
+        "after-checkpoint" => return after_checkpoint(&task, url),
+        _ => return refuse("I do not know that word."),
+    };
+    task.publish("answer", answer)?;
+    done()
+}
+
+/// Starts all, says which came first, and takes them in the order given.
+fn race(task: &Task, urls: &[&str]) -> Result<String> {
+    let mut exchanges = Vec::new();
+    for url in urls {
+        exchanges.push(task.get(*url).start()?);
+    }
+    let things: Vec<&dyn Pending> = exchanges.iter().map(|exchange| exchange as &dyn Pending).collect();
+    let first = task.wait_any(&things, None)?.unwrap_or_default();
+    let mut texts = vec![format!("first {first}")];
+    for exchange in exchanges {
+        texts.push(exchange.take()?.text());
+    }
+    Ok(texts.join(" "))
+}
+
+/// Starts all and waits until all are there.
+fn both(task: &Task, urls: &[&str]) -> Result<String> {
+    let mut exchanges = Vec::new();
+    for url in urls {
+        exchanges.push(task.post(*url).body("order").after_crash(AfterCrash::Repeat).start()?);
+    }
+    let things: Vec<&dyn Pending> = exchanges.iter().map(|exchange| exchange as &dyn Pending).collect();
+    task.wait_all(&things, None)?;
+    let mut texts = Vec::new();
+    for exchange in exchanges {
+        texts.push(exchange.take()?.text());
+    }
+    Ok(texts.join(" "))
+}
+
+/// Passes a slow body on piece by piece.
+fn stream(task: &Task, url: &str) -> Result<String> {
+    let mut body = task.get(url).open()?;
+    let status = body.head()?.status;
+    let mut out = task.open("body")?;
+    let mut pieces = 0;
+    loop {
+        match body.read()? {
+            Piece::Data(bytes) => {
+                pieces += 1;
+                out.append(String::from_utf8_lossy(&bytes).into_owned())?;
+            }
+            Piece::End => break out.close()?,
+            Piece::Interrupted => {
+                out.close()?;
+                return Ok(format!("{status} interrupted"));
+            }
+        }
+    }
+    Ok(format!("{status} complete {}", pieces > 1))
+}
+
+/// Calls one after the other, and shows each answer.
+fn steps(task: &Task, urls: &[&str]) -> Result<String> {
+    let mut all = Vec::new();
+    for url in urls {
+        let text = task.post(*url).body("order").after_crash(AfterCrash::Repeat).fetch()?.text();
+        task.say(text.clone())?;
+        all.push(text);
+    }
+    Ok(all.join(" "))
+}
+
+/// One call before a checkpoint and one after: their keys must differ. What was started before is taken after.
+fn after_checkpoint(task: &Task, url: &str) -> Result<Outcome> {
+    if task.generation() == 1 {
+        task.post(url).body("order").fetch()?;
+        let exchange = task.post(url).body("order").start()?;
+        return checkpoint(exchange.pending().to_string());
+    }
+    let number = String::from_utf8(task.checkpoint().unwrap_or_default().to_vec())?;
+    let early = kennel::http::Exchange::again(number.parse()?).take()?.text();
+    let late = task.post(url).body("order").fetch()?.text();
+    task.publish("answer", format!("{early} {late}"))?;
+    done()
+}

@@ -30,6 +30,27 @@ pub struct RequestFacts {
     /// Entry 0 of the task's journal. None: made by a host without journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Entry>,
+    /// Where the task stands in its family.
+    #[serde(default, skip_serializing_if = "Lineage::is_alone")]
+    pub lineage: Lineage,
+}
+
+/// Where a task stands among tasks that sent one another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The task that sent its first message.
+    pub parent: Option<TaskId>,
+    /// The task at the top.
+    pub root: Option<TaskId>,
+    /// How far below the top it is.
+    pub depth: u32,
+}
+
+impl Lineage {
+    /// Whether a client sent its first message.
+    pub fn is_alone(&self) -> bool {
+        self.parent.is_none()
+    }
 }
 
 /// Number of the form in which a journal's rows are stored. A host reads every number that it ever wrote.
@@ -112,6 +133,8 @@ pub(crate) enum Source {
     Client,
     /// The task's lifetime is over.
     Deadline,
+    /// The task that sent its first message.
+    Parent,
 }
 
 /// What does not change while a task lives.

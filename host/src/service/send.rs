@@ -16,7 +16,7 @@ use crate::broker::{Hold, Slot};
 use crate::intake::{self, Address, NotTaken};
 use crate::registry::Version;
 use crate::stream::{self, TaskStream, Until};
-use crate::work::{Assignment, Bare, BareEnd, Entry, Opened, Opening, Past, RequestFacts, TaskFacts, Work};
+use crate::work::{Assignment, Bare, BareEnd, Entry, Lineage, Opened, Opening, Past, RequestFacts, TaskFacts, Work};
 
 /// How long a bare message waits for a place.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
@@ -200,6 +200,7 @@ impl Service {
                 extensions,
                 metadata: request.metadata,
                 entry: Some(entry()?),
+                lineage: Lineage::default(),
             },
         };
         Ok(Draft { key, facts, message })

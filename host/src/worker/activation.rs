@@ -18,16 +18,17 @@ use kennel_store::{Artifacts as Shown, InboxMessage, Scope, Store, Stored};
 use super::artifacts::{Artifacts, Piece};
 use super::course::Course;
 use super::event::{Subject, progress_part};
-use super::exchanges::Exchanges;
 use super::inbox::{Cancel, Inbox, Woken};
 use super::journal::{Asked, Journal, Kind, Recorded, Step, kind};
 use super::lane::{Close, Dead, Lane, When};
 use super::logs;
 use super::outside::{Grants, is_outside, too_late};
+use super::pendings::Pendings;
 use super::progress::ProgressGate;
 use crate::config::TaskLimits;
 use crate::gate::Gate;
-use crate::work::Opening;
+use crate::registry::Registry;
+use crate::work::{Lineage, Opening};
 
 /// Messages of history that one call may carry.
 const HISTORY_MAX: u32 = 1_000;
@@ -60,6 +61,10 @@ pub(crate) struct Facts {
     pub(crate) egress: Arc<Gate>,
     /// Where sockets are served.
     pub(crate) runtime: tokio::runtime::Handle,
+    /// The agents of this host.
+    pub(crate) registry: Arc<Registry>,
+    /// Where the task stands in its family.
+    pub(crate) lineage: Lineage,
     /// What clients had said when the task was claimed: recorded calls name it by number.
     pub(crate) past: Vec<InboxMessage>,
 }
@@ -87,7 +92,7 @@ pub(crate) struct Activation {
     pub(crate) journal: Journal,
     pub(crate) gate: ProgressGate,
     pub(crate) artifacts: Arc<Mutex<Artifacts>>,
-    pub(crate) exchanges: Arc<Exchanges>,
+    pub(crate) pendings: Arc<Pendings>,
     /// Whether what a former activation left open has been decided.
     pub(crate) settled: bool,
     pub(crate) inbox: Inbox,
@@ -147,7 +152,7 @@ impl Activation {
         }
         let step = self.journal.step(&call, seen).await?;
         if let Step::Live(_) = step {
-            self.settle_exchanges()?;
+            self.settle_pendings().await?;
         }
         match step {
             Step::Begun(asked) => self.repeat_start(call, &asked, None),
@@ -183,6 +188,7 @@ impl Activation {
             Recorded::Message(n) => return self.repeat_message(call, asked, n).await,
             Recorded::Error(error) => Err(error),
             Recorded::Answer(answer) => Ok(answer),
+            Recorded::Sent(child) => return Ok(Answer::Pending(self.pendings.send(asked.idx, child))),
             Recorded::Exchange(_) | Recorded::Head(_) | Recorded::Taken => return Err(Refusal::Abandon),
         };
         if kind(&call) == Kind::Effect && recorded.is_ok() {
@@ -259,7 +265,7 @@ impl Activation {
                 Ok(Effect { event: Some(event), flow: Flow::Settled, answer: Answer::ArtifactId(id) })
             }
             Call::HttpAbort { exchange } => {
-                self.exchanges.abort(exchange)?;
+                self.pendings.abort(exchange)?;
                 Ok(Effect { event: None, flow: Flow::Piece, answer: Answer::Done })
             }
             Call::OpenArtifact { heading } => {
@@ -317,6 +323,17 @@ impl Activation {
             Call::History { limit } => self.history(limit).await?,
             Call::Related { task_id } => self.related(&task_id).await?,
             Call::RelatedIds { limit } => self.related_ids(limit).await?,
+            Call::PeerNames => Ok(Answer::Names(self.peer_names())),
+            Call::PeerCard { to } => self.peer_card(&to).map(Answer::Card),
+            Call::PeerCancel { sent, reason } => match self.pendings.child(sent) {
+                Err(error) => Err(error),
+                Ok(child) => {
+                    if child.stop.is_none() {
+                        self.cancel_child(&child.task, reason).await?;
+                    }
+                    Ok(Answer::Done)
+                }
+            },
             other => Err(not_offered(&other)),
         };
         self.answer_value(asked, answer).await
@@ -386,7 +403,7 @@ impl Activation {
                 answer => Ok(answer),
             },
             Some(Step::Live(asked) | Step::Begun(asked)) => {
-                self.settle_exchanges()?;
+                self.settle_pendings().await?;
                 self.look_now(&call, asked).await
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kennel_protocol::{Epoch, Seq, Timestamp};
 use kennel_sandbox::call::{CancelRequest, CancelSource};
-use kennel_store::{InboxMessage, Position, Store, StoreError, TaskKey};
+use kennel_store::{ChildStop, InboxMessage, Position, Store, StoreError, TaskKey};
 use tokio::sync::watch;
 
 use crate::work::{CancelBody, Source};
@@ -72,9 +72,9 @@ impl Mailroom {
         });
     }
 
-    /// Reads the inbox and tells the activation.
-    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
-        let Some(waiting) = self.store.waiting(&self.key).await? else { return Ok(()) };
+    /// Reads the inbox and tells the activation. Returns the children that came to a stop.
+    pub(crate) async fn refresh(&self) -> Result<Vec<(u32, ChildStop)>, StoreError> {
+        let Some(waiting) = self.store.waiting(&self.key).await? else { return Ok(Vec::new()) };
         let now = self.store.clock().now();
         let cancel = waiting.cancel.map(|(n, body)| self.cancel_of(n, &body, now));
         self.arrived.send_modify(|arrived| {
@@ -86,7 +86,7 @@ impl Mailroom {
                 arrived.cancel = cancel;
             }
         });
-        Ok(())
+        Ok(waiting.children)
     }
 
     fn cancel_of(&self, n: u32, body: &[u8], now: Timestamp) -> Cancel {
@@ -95,6 +95,7 @@ impl Mailroom {
         let source = match body.source {
             Source::Client => CancelSource::Client,
             Source::Deadline => CancelSource::Deadline,
+            Source::Parent => CancelSource::Parent,
         };
         let force_at = later(now, self.grace);
         Cancel { n, request: CancelRequest { source, reason: body.reason, metadata: body.metadata, force_at } }

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::course::Course;
 use super::lane::{Dead, Lane, When};
+use super::pendings::Child;
 use crate::work::BEHAVIOUR;
 
 /// Rows read at once.
@@ -55,16 +56,15 @@ pub(crate) fn kind(call: &Call) -> Kind {
         | Call::HttpAbort { .. }
         | Call::KvPut { .. }
         | Call::KvSwap { .. }
-        | Call::KvDelete { .. }
-        | Call::PeerSend { .. }
-        | Call::PeerCancel { .. } => Kind::Effect,
+        | Call::KvDelete { .. } => Kind::Effect,
         Call::History { .. }
         | Call::Related { .. }
         | Call::RelatedIds { .. }
         | Call::KvGet { .. }
         | Call::KvKeys { .. }
         | Call::PeerNames
-        | Call::PeerCard { .. } => Kind::Value,
+        | Call::PeerCard { .. }
+        | Call::PeerCancel { .. } => Kind::Value,
         Call::HttpStart { .. } | Call::HttpOpen { .. } => Kind::Start,
         Call::CancelRequested => Kind::Look,
         Call::NextMessage { timeout }
@@ -87,6 +87,7 @@ pub(crate) fn kind(call: &Call) -> Kind {
         | Call::HttpFetch { .. }
         | Call::HttpTake { .. }
         | Call::HttpHead { .. }
+        | Call::PeerSend { .. }
         | Call::PeerTake { .. } => Kind::Wait,
     }
 }
@@ -107,6 +108,8 @@ pub(crate) enum Recorded {
     Head(Result<HttpHead, GuestError>),
     /// What stands in the row of the exchange.
     Taken,
+    /// The task to which a message went.
+    Sent(Child),
 }
 
 impl Recorded {

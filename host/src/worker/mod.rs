@@ -8,13 +8,14 @@ mod artifacts;
 mod bare;
 mod course;
 mod event;
-mod exchanges;
 mod finish;
 mod inbox;
 mod journal;
 mod lane;
 mod logs;
 mod outside;
+mod peers;
+mod pendings;
 mod progress;
 mod run;
 mod supervise;
@@ -28,7 +29,7 @@ use kennel_protocol::types::{Message, TaskState};
 use kennel_protocol::{Seq, Ver};
 use kennel_sandbox::Limits;
 use kennel_sandbox::call::GuestError;
-use kennel_store::{Attempt, Claimable, ClaimedRun, JournalEnd, Store, StoreError, TaskView};
+use kennel_store::{Attempt, Claimable, ClaimedRun, JournalEnd, Scope, Store, StoreError, TaskView};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -74,7 +75,7 @@ pub(crate) struct Parts {
 pub(crate) struct Worker {
     pub(crate) store: Arc<Store>,
     pub(crate) broker: Arc<Broker<Work>>,
-    registry: Arc<Registry>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) limits: HostLimits,
     pub(crate) sandbox_limits: Limits,
     pub(crate) memory_pressure: watch::Receiver<usize>,
@@ -288,6 +289,13 @@ impl Worker {
             Some(error) => subject.failed(error, calls + 1, now),
             None => subject.status(state, None, now),
         };
+        if state != TaskState::Completed {
+            let scope = Scope { tenant: key.tenant.clone(), owner: view.row.owner.clone(), agent: None };
+            if let Err(error) = peers::cancel_children(&self.store, key, &scope).await {
+                tracing::warn!(task.id = %key.task, %error, "tasks that a task had sent were not asked to stop");
+                return self.give_back(run, Attempt::DoesNotCount, "its end could not be written", LOAD_RETRY).await;
+            }
+        }
         let start = Start { at: run.at, fold: view.fold, calls, tried: false, suspect: None };
         let lane = Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), start, None);
         let ended = match lane.push(event, Close::Finish).await {

@@ -14,12 +14,12 @@ use kennel_sandbox::call::{
 use kennel_store::{Stored, Wait};
 use sha2::{Digest, Sha256};
 
-use super::activation::{Activation, canceled, not_offered};
+use super::activation::{Activation, canceled, not_offered, unavailable};
 use super::course::Course;
-use super::exchanges::{Carrier, Exchanges, Outcome, Shape};
 use super::inbox::Cancel;
 use super::journal::{Asked, Recorded};
 use super::lane::When;
+use super::pendings::{Carrier, Outcome, Pendings, Shape};
 use super::waits::at_latest;
 
 /// Counts restores of a database from a backup: after one, keys must differ from those that were used since the backup was made.
@@ -40,6 +40,8 @@ pub(crate) struct Grants {
     pub(crate) policy: Arc<Policy>,
     pub(crate) credentials: BTreeMap<String, kennel_egress::Credential>,
     pub(crate) settings: BTreeMap<String, String>,
+    /// Agents of this host that it may send messages to; `*` is all.
+    pub(crate) peers: Vec<String>,
 }
 
 impl Activation {
@@ -50,13 +52,13 @@ impl Activation {
             Call::HttpOpen { request } => (request, Shape::Pieces),
             other => return self.answer_value(asked, Err(not_offered(&other))).await,
         };
-        let ready = self.exchanges.room().and_then(|()| self.ready_request(&request, asked.idx));
+        let ready = self.pendings.room().and_then(|()| self.ready_request(&request, asked.idx));
         let (request, carrier) = match ready {
             Ok(ready) => ready,
             Err(error) => return self.answer_value(asked, Err(error)).await,
         };
         self.lane.record(self.journal.row(asked), When::Now { taken: None }).await?;
-        Ok(Answer::Pending(self.exchanges.begin(asked.idx, shape, request, carrier)))
+        Ok(Answer::Pending(self.pendings.begin(asked.idx, shape, request, carrier)))
     }
 
     /// The recorded beginning of an exchange.
@@ -77,25 +79,33 @@ impl Activation {
             Some(Recorded::Error(error)) => return Err(error.into()),
             Some(recorded) => Some(outcome_of(recorded).ok_or(Refusal::Abandon)?),
         };
-        Ok(Answer::Pending(self.exchanges.recall(asked.idx, shape, request, outcome)))
+        Ok(Answer::Pending(self.pendings.recall(asked.idx, shape, request, outcome)))
     }
 
     /// Decides what a former activation left open. Once, when the work is live.
-    pub(super) fn settle_exchanges(&mut self) -> Result<(), Refusal> {
+    pub(super) async fn settle_pendings(&mut self) -> Result<(), Refusal> {
         if std::mem::replace(&mut self.settled, true) {
             return Ok(());
         }
-        for (number, row, request) in self.exchanges.unknown() {
+        for (number, row, request) in self.pendings.unknown() {
             match self.again(&request, row) {
-                Ok((request, carrier)) => self.exchanges.repeat(number, request, carrier),
+                Ok((request, carrier)) => self.pendings.repeat(number, request, carrier),
                 Err(error) => {
                     let recorded = Recorded::Exchange(Err(error.clone()));
                     let answer = self.journal.answered(Stored::plain(recorded.bytes()?));
                     self.lane.answer(row, answer, None);
-                    self.exchanges.fail(number, error);
+                    self.pendings.fail(number, error);
                 }
             }
         }
+        for child in self.pendings.unanswered() {
+            let key = self.facts.scope.key(&child.task);
+            let stop = self.facts.store.first_stop(&key, child.since).await.map_err(|error| unavailable(&error))?;
+            if let Some(stop) = stop {
+                self.pendings.child_stopped(&child.task, stop);
+            }
+        }
+        self.pendings.look();
         Ok(())
     }
 
@@ -229,7 +239,7 @@ impl Activation {
         Err(error.into())
     }
 
-    /// The waits for exchanges. The row is there before the wait, with its deadline.
+    /// The waits for what is under way. The row is there before the wait, with its deadline.
     pub(super) async fn wait_outside(&mut self, call: Call, mut asked: Asked) -> Result<Answer, Refusal> {
         let timeout = match &call {
             Call::WaitAny { timeout, .. } | Call::WaitAll { timeout, .. } | Call::HttpRead { timeout, .. } => *timeout,
@@ -256,7 +266,13 @@ impl Activation {
                 let answer = too_late(&call);
                 (Recorded::Answer(answer.clone()), Ok(answer))
             }
-            Came::Ready(ready) => ready,
+            Came::Ready(ready) => match &call {
+                Call::PeerTake { sent } if ready.1.is_ok() => {
+                    let answer = self.take_answer(*sent).await?;
+                    (Recorded::from(&answer), answer)
+                }
+                _ => ready,
+            },
         };
         self.fill(&asked, &recorded).await?;
         answer.map_err(Refusal::from)
@@ -264,10 +280,10 @@ impl Activation {
 
     /// Waits until a call has its answer.
     async fn come(&mut self, call: &Call, due: Option<Timestamp>) -> Came<(Recorded, Result<Answer, GuestError>)> {
-        let deadline = due.and_then(|due| self.instant(due));
+        let numbers = numbers(call).unwrap_or_default().to_vec();
         loop {
-            let exchanges = Arc::clone(&self.exchanges);
-            let changed = exchanges.changed();
+            let pendings = Arc::clone(&self.pendings);
+            let changed = pendings.changed();
             tokio::pin!(changed);
             // Before looking, so that nothing that becomes ready in between is missed.
             changed.as_mut().enable();
@@ -276,17 +292,21 @@ impl Activation {
             {
                 return Came::Canceled(cancel);
             }
+            pendings.look();
             match self.now_outside(call) {
                 Ok(Some(ready)) => return Came::Ready(ready),
                 Err(error) => return Came::Ready((Recorded::Error(error.clone()), Err(error))),
                 Ok(None) => {}
             }
-            let idle = !exchanges.hold_instance();
+            // A child that takes too long is as good as one that answered: the agent is told.
+            let wake = due.into_iter().chain(pendings.due(&numbers)).min();
+            let idle = !pendings.hold_instance();
             if idle {
                 // Nothing of its own is on its way: it can wait without an instance.
-                self.facts.course.wait(Wait { due, listens: None, children: true });
+                self.facts.course.wait(Wait { due: wake, listens: None, children: true });
             }
             let told = self.told;
+            let deadline = wake.and_then(|wake| self.instant(wake));
             let over = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -302,7 +322,8 @@ impl Activation {
             if idle {
                 self.facts.course.go_on();
             }
-            if timed_out {
+            let now = self.facts.store.clock().now();
+            if timed_out && due.is_some_and(|due| due <= now) && self.nothing_came(call) {
                 return Came::TimedOut;
             }
         }
@@ -310,14 +331,18 @@ impl Activation {
 
     /// Whether the numbers of a call are known.
     fn seen(&self, call: &Call) -> Result<(), GuestError> {
-        let numbers: &[Pending] = match call {
-            Call::WaitAny { pendings, .. } | Call::WaitAll { pendings, .. } => pendings,
-            Call::HttpTake { exchange } | Call::HttpHead { exchange } | Call::HttpRead { exchange, .. } => {
-                std::slice::from_ref(exchange)
-            }
-            other => return Err(not_offered(other)),
-        };
-        numbers.iter().try_for_each(|number| self.exchanges.readiness(*number).map(drop))
+        let now = self.facts.store.clock().now();
+        numbers(call)?.iter().try_for_each(|number| self.pendings.readiness(*number, now).map(drop))
+    }
+
+    /// Whether a wait whose time is up has nothing to show for it.
+    fn nothing_came(&self, call: &Call) -> bool {
+        let now = self.facts.store.clock().now();
+        let ready = |number: &Pending| matches!(self.pendings.readiness(*number, now), Ok(Some(_)));
+        match call {
+            Call::WaitAll { pendings, .. } => !pendings.iter().all(ready),
+            call => !numbers(call).unwrap_or_default().iter().any(ready),
+        }
     }
 
     /// The answer of a call, if it is there. `Taken`: the answer stands in the row of the exchange.
@@ -336,25 +361,32 @@ impl Activation {
                 false => None,
             },
             Call::HttpTake { exchange } => {
-                let taken = self.exchanges.take(*exchange)?;
+                let taken = self.pendings.take(*exchange)?;
                 taken.map(|response| (Recorded::Taken, response.map(Answer::Response)))
             }
             Call::HttpHead { exchange } => {
-                let head = self.exchanges.head(*exchange)?;
+                let head = self.pendings.head(*exchange)?;
                 head.map(|head| (Recorded::Taken, head.map(|head| Answer::Head(Box::new(head)))))
             }
-            Call::HttpRead { exchange, .. } => self.exchanges.read(*exchange)?.map(|piece| {
+            Call::HttpRead { exchange, .. } => self.pendings.read(*exchange)?.map(|piece| {
                 let answer = piece.map(|piece| Answer::Piece(Some(piece)));
                 (Recorded::from(&answer), answer)
             }),
+            Call::PeerTake { sent } => {
+                self.pendings.child(*sent)?;
+                let now = self.facts.store.clock().now();
+                // The answer is read by whoever waited.
+                self.pendings.readiness(*sent, now)?.map(|_| (Recorded::Taken, Ok(Answer::Done)))
+            }
             other => return Err(not_offered(other)),
         })
     }
 
     fn first_ready(&self, pendings: &[Pending]) -> Result<Option<u32>, GuestError> {
+        let now = self.facts.store.clock().now();
         let mut first: Option<(u64, u32)> = None;
         for (index, number) in (0..).zip(pendings) {
-            if let Some(since) = self.exchanges.readiness(*number)?
+            if let Some(since) = self.pendings.readiness(*number, now)?
                 && first.is_none_or(|(earliest, _)| since < earliest)
             {
                 first = Some((since, index));
@@ -364,15 +396,16 @@ impl Activation {
     }
 
     fn all_ready(&self, pendings: &[Pending]) -> Result<bool, GuestError> {
+        let now = self.facts.store.clock().now();
         for number in pendings {
-            if self.exchanges.readiness(*number)?.is_none() {
+            if self.pendings.readiness(*number, now)?.is_none() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// What a recorded wait did to the exchanges.
+    /// What a recorded wait did to what is under way.
     pub(super) fn repeat_outside(&mut self, call: &Call, recorded: Recorded) -> Result<Answer, Refusal> {
         match (call, recorded) {
             (Call::HttpTake { .. } | Call::HttpHead { .. }, Recorded::Taken) => match self.now_outside(call) {
@@ -385,12 +418,20 @@ impl Activation {
             },
             (Call::HttpRead { exchange, .. }, Recorded::Answer(Answer::Piece(piece))) => {
                 let last = matches!(piece, Some(HttpPiece::End | HttpPiece::Interrupted));
-                self.exchanges.skip(*exchange, last);
+                self.pendings.skip(*exchange, last);
                 Ok(Answer::Piece(piece))
             }
             (Call::HttpRead { exchange, .. }, Recorded::Error(error)) => {
-                self.exchanges.skip(*exchange, error.kind != ErrorKind::Canceled);
+                self.pendings.skip(*exchange, error.kind != ErrorKind::Canceled);
                 self.told |= error.kind == ErrorKind::Canceled;
+                Err(error.into())
+            }
+            (Call::PeerTake { sent }, Recorded::Answer(answer)) => {
+                self.pendings.forget(*sent);
+                Ok(answer)
+            }
+            (Call::PeerTake { sent }, Recorded::Error(error)) if error.kind != ErrorKind::Canceled => {
+                self.pendings.forget(*sent);
                 Err(error.into())
             }
             (_, Recorded::Error(error)) => {
@@ -398,9 +439,10 @@ impl Activation {
                 Err(error.into())
             }
             (_, Recorded::Answer(answer)) => Ok(answer),
-            (_, Recorded::Taken | Recorded::Message(_) | Recorded::Exchange(_) | Recorded::Head(_)) => {
-                Err(Refusal::Abandon)
-            }
+            (
+                _,
+                Recorded::Taken | Recorded::Message(_) | Recorded::Exchange(_) | Recorded::Head(_) | Recorded::Sent(_),
+            ) => Err(Refusal::Abandon),
         }
     }
 }
@@ -410,23 +452,18 @@ pub(super) fn outcome_of(recorded: Recorded) -> Option<Result<Outcome, GuestErro
     match recorded {
         Recorded::Exchange(result) => Some(result.map(|response| Outcome::Whole(Box::new(response)))),
         Recorded::Head(head) => Some(head.map(Outcome::Head)),
-        Recorded::Answer(_) | Recorded::Error(_) | Recorded::Message(_) | Recorded::Taken => None,
+        Recorded::Answer(_) | Recorded::Error(_) | Recorded::Message(_) | Recorded::Taken | Recorded::Sent(_) => None,
     }
 }
 
 /// Waits for `inner`; meanwhile the supervisor may take the instance away, unless something would be lost with it.
-pub(super) async fn resting<T>(
-    course: &Course,
-    exchanges: &Exchanges,
-    wait: Wait,
-    inner: impl Future<Output = T>,
-) -> T {
+pub(super) async fn resting<T>(course: &Course, pendings: &Pendings, wait: Wait, inner: impl Future<Output = T>) -> T {
     let mut inner = std::pin::pin!(inner);
     loop {
-        let changed = exchanges.changed();
+        let changed = pendings.changed();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        if !exchanges.hold_instance() {
+        if !pendings.hold_instance() {
             course.wait(wait);
         }
         tokio::select! {
@@ -468,7 +505,20 @@ pub(super) fn is_outside(call: &Call) -> bool {
             | Call::HttpTake { .. }
             | Call::HttpHead { .. }
             | Call::HttpRead { .. }
+            | Call::PeerTake { .. }
     )
+}
+
+/// The numbers that a call waits for.
+fn numbers(call: &Call) -> Result<&[Pending], GuestError> {
+    match call {
+        Call::WaitAny { pendings, .. } | Call::WaitAll { pendings, .. } => Ok(pendings),
+        Call::HttpTake { exchange: number }
+        | Call::HttpHead { exchange: number }
+        | Call::HttpRead { exchange: number, .. }
+        | Call::PeerTake { sent: number } => Ok(std::slice::from_ref(number)),
+        other => Err(not_offered(other)),
+    }
 }
 
 /// The key under which a service knows a request again: the same for each time the same call is sent.

@@ -35,7 +35,7 @@ pub(crate) fn info(parts: &Parts) -> TaskInfo {
         agent,
         tenant: parts.tenant.clone(),
         caller: owner,
-        parent_task_id: None,
+        parent_task_id: request.lineage.parent,
         accepted_output_modes: request.accepted_output_modes,
         extensions: request.extensions,
         request_metadata: request.metadata,

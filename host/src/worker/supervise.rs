@@ -1,7 +1,7 @@
 //! One supervisor per running task: starts the guest, brings it what arrives, takes the instance away while it waits, ends it when its
 //! time is over, and writes its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kennel_egress::Policy;
+use kennel_protocol::state::Step;
 use kennel_protocol::types::TaskState;
 use kennel_protocol::{AgentId, TaskId};
 use kennel_sandbox::call::{GuestError, Moment};
@@ -23,14 +24,14 @@ use super::activation::{self, Activation, Facts};
 use super::artifacts::{self, Artifacts};
 use super::course::Course;
 use super::event::Subject;
-use super::exchanges::{self, Exchanges};
 use super::finish::{Ending, Last, last};
 use super::inbox::{Inbox, Mailroom};
 use super::journal::{Begin, Journal};
 use super::lane::{Dead, Lane, Start, When};
 use super::outside::{Grants, outcome_of};
+use super::pendings::{self, Pendings};
 use super::progress::ProgressGate;
-use super::{Worker, bare, run};
+use super::{Worker, bare, peers, run};
 use crate::broker::Hold;
 use crate::config::AgentGrants;
 use crate::work::{Assignment, BareEnd, Opening, Past};
@@ -62,7 +63,7 @@ enum Over {
 #[derive(Serialize, Deserialize)]
 struct Books {
     artifacts: artifacts::Books,
-    exchanges: exchanges::Books,
+    pendings: pendings::Books,
 }
 
 /// Everything of one running task.
@@ -72,7 +73,7 @@ struct Supervisor {
     lane: Lane,
     gate: ProgressGate,
     artifacts: Arc<Mutex<Artifacts>>,
-    exchanges: Arc<Exchanges>,
+    pendings: Arc<Pendings>,
     mailroom: Mailroom,
     subscription: Subscription,
     /// When the task must be over whatever the agent does.
@@ -82,6 +83,8 @@ struct Supervisor {
     expires_at: Option<Instant>,
     opening: Option<Opening>,
     hold: Option<Hold>,
+    /// Rows of the inbox about children that have been dealt with.
+    heard: HashSet<u32>,
 }
 
 /// Runs a task from where it stands to its end, to a long wait, or until the host gives it up.
@@ -106,6 +109,8 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         grants: grants(&worker.grants, version.agent.card(), &facts.agent),
         egress: Arc::clone(&worker.gate),
         runtime: worker.runtime.clone(),
+        registry: Arc::clone(&worker.registry),
+        lineage: facts.request.lineage.clone(),
         past: inbox,
     });
     let (opening, reply) = auto.unzip();
@@ -113,7 +118,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let mut supervisor = Supervisor {
         gate: ProgressGate::new(lane.clone(), worker.commits.clone()),
         artifacts: Arc::new(Mutex::new(Artifacts::new(worker.limits.task))),
-        exchanges: Arc::default(),
+        pendings: Arc::default(),
         mailroom: Mailroom::new(Arc::clone(&worker.store), key.clone(), worker.limits.task.cancel_grace),
         // Before the first read, so that nothing that comes from now on is missed.
         subscription: worker.store.subscribe(&key),
@@ -122,6 +127,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         expires_at: Instant::now().checked_add(Duration::from_millis(u64::try_from(life_ms).unwrap_or(0))),
         opening,
         hold: Some(hold),
+        heard: HashSet::new(),
         facts: shared,
         lane,
         worker: Arc::clone(&worker),
@@ -149,7 +155,10 @@ fn grants(all: &BTreeMap<String, AgentGrants>, card: &AgentDescription, agent: &
     let asked = card.requests.iter().filter(|request| request.kind == "http");
     // A rule that does not read asks for nothing; loading an agent says so.
     let asked = asked.filter_map(|request| request.name.parse().ok()).collect();
-    Grants { policy: Arc::new(Policy::new(asked, rules)), credentials, settings }
+    // Agents of the same host serve the same operator: what the card asks for is granted.
+    let peers = card.requests.iter().filter(|request| request.kind == "peer");
+    let peers = peers.map(|request| request.name.clone()).collect();
+    Grants { policy: Arc::new(Policy::new(asked, rules)), credentials, settings, peers }
 }
 
 impl Supervisor {
@@ -244,12 +253,12 @@ impl Supervisor {
             |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the books of a checkpoint: {error}"));
         let books: Books = serde_json::from_str(books).map_err(|error| corrupt(&error))?;
         self.artifacts().restore(books.artifacts);
-        self.exchanges.restore(&books.exchanges);
-        for open in books.exchanges.open {
+        self.pendings.restore(&books.pendings);
+        for open in books.pendings.open {
             let row = self.worker.store.journal_after(self.lane.claim().key(), open.1 - 1, 1).await?.pop();
             let recorded = row.and_then(|row| row.answer).map(|(result, _)| serde_json::from_slice(&result));
             let recorded = recorded.transpose().map_err(|error| corrupt(&error))?;
-            self.exchanges.restore_one(open, recorded.and_then(outcome_of));
+            self.pendings.restore_one(open, recorded.and_then(outcome_of));
         }
         Ok(())
     }
@@ -270,7 +279,7 @@ impl Supervisor {
             journal: Journal::new(Arc::clone(&facts.store), key, Arc::clone(&facts.course), begin),
             gate: self.gate.clone(),
             artifacts: Arc::clone(&self.artifacts),
-            exchanges: Arc::clone(&self.exchanges),
+            pendings: Arc::clone(&self.pendings),
             settled: false,
             inbox: Inbox::new(self.mailroom.watch()),
             opening: self.opening.clone(),
@@ -343,9 +352,21 @@ impl Supervisor {
 
     /// Reads what came. True: another holder has the task.
     async fn look_into_inbox(&mut self) -> bool {
-        while let Err(error) = self.mailroom.refresh().await {
-            tracing::warn!(task.id = %self.facts.subject.task, %error, "an inbox could not be read; trying again");
-            tokio::time::sleep(kennel_store::FALLBACK_POLL).await;
+        let stops = loop {
+            match self.mailroom.refresh().await {
+                Ok(stops) => break stops,
+                Err(error) => {
+                    tracing::warn!(task.id = %self.facts.subject.task, %error, "an inbox could not be read; trying again");
+                    tokio::time::sleep(kennel_store::FALLBACK_POLL).await;
+                }
+            }
+        };
+        for (n, stop) in stops {
+            if self.heard.insert(n) {
+                // Where the child stands is read from its log: the row has done its work.
+                self.pendings.child_stopped(&stop.task, stop.seq);
+                self.lane.take(n);
+            }
         }
         self.mailroom.fenced(self.lane.claim().epoch())
     }
@@ -371,7 +392,7 @@ impl Supervisor {
         self.gate.settle().await?;
         let idx = self.facts.course.count();
         let now = Moment::from(self.worker.store.clock().now());
-        let books = Books { artifacts: self.artifacts().books(), exchanges: self.exchanges.books() };
+        let books = Books { artifacts: self.artifacts().books(), pendings: self.pendings.books() };
         // Texts and numbers under text keys: it cannot fail.
         let books = serde_json::to_string(&books).unwrap_or_default();
         let result = self.lane.stored(bytes.to_vec()).await?;
@@ -397,7 +418,8 @@ impl Supervisor {
 
     /// Gives the instance's place up: the task waits in the store, or goes on at the next claim.
     async fn leave(&mut self) {
-        let wait = self.facts.course.stand().wait;
+        // What the agent has not seen yet would wake nobody.
+        let wait = self.facts.course.stand().wait.filter(|wait| !(wait.children && self.pendings.have_news()));
         let Some(wait) = wait else {
             return self.give_back(Attempt::DoesNotCount, "the host stopped", Duration::ZERO).await;
         };
@@ -418,6 +440,10 @@ impl Supervisor {
         let last = last(end, canceled);
         if matches!(last, Last::None) {
             return self.give_back(Attempt::Counts, "the run was given up", RETRY_AFTER).await;
+        }
+        if !matches!(last, Last::State(Step::Complete | Step::Reject, ..)) && self.cancel_children().await.is_err() {
+            let reason = "the tasks it had sent were not asked to stop";
+            return self.give_back(Attempt::DoesNotCount, reason, RETRY_AFTER).await;
         }
         if self.finish(last).await.is_err() {
             self.give_back(Attempt::DoesNotCount, "the end could not be written", RETRY_AFTER).await;
@@ -448,9 +474,17 @@ impl Supervisor {
         ending.write(&self.artifacts, last).await
     }
 
+    /// Before the end is written: a host that dies in between does it again.
+    async fn cancel_children(&self) -> Result<(), StoreError> {
+        peers::cancel_children(&self.worker.store, self.lane.claim().key(), &self.facts.scope).await
+    }
+
     /// Epoch + 1 and CANCELED. What was queued may go first, for a moment; a completion that is on disk wins.
     async fn end_by_force(&self) {
         tokio::time::timeout(FORCE_FLUSH_MAX, self.lane.flush()).await.ok();
+        if let Err(error) = self.cancel_children().await {
+            tracing::warn!(task.id = %self.facts.subject.task, %error, "tasks that it had sent were not asked to stop");
+        }
         let event = self.facts.subject.status(TaskState::Canceled, None, self.worker.store.clock().now());
         let event = Bytes::from(serde_json::to_vec(&event).unwrap_or_default());
         while let Err(error) = self.worker.store.end_by_force(self.lane.claim(), event.clone()).await {

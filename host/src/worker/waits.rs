@@ -63,6 +63,7 @@ impl Activation {
             Call::NextMessage { timeout } => self.next_message(asked, timeout).await,
             Call::RequireInput { prompt, schema, timeout } => self.require_input(asked, prompt, schema, timeout).await,
             Call::RequireAuth { prompt, request } => self.require_auth(asked, prompt, request).await,
+            Call::PeerSend { to, message, options } => self.send(asked, &to, message, options).await,
             Call::HttpFetch { request } => self.fetch(&asked, request).await,
             call if is_outside(&call) => self.wait_outside(call, asked).await,
             other => self.answer_value(&asked, Err(not_offered(&other))).await,
@@ -134,9 +135,9 @@ impl Activation {
             since => Some(since.unwrap_or(Seq::new(0))),
         };
         let deadline = due.and_then(|due| self.instant(due));
-        let (facts, exchanges) = (Arc::clone(&self.facts), Arc::clone(&self.exchanges));
+        let (facts, pendings) = (Arc::clone(&self.facts), Arc::clone(&self.pendings));
         let woken = self.inbox.wait(since, deadline);
-        resting(&facts.course, &exchanges, Wait { due, listens, children: false }, woken).await
+        resting(&facts.course, &pendings, Wait { due, listens, children: false }, woken).await
     }
 
     async fn sleep(&mut self, mut asked: Asked, until: Moment) -> Result<Answer, Refusal> {
@@ -167,7 +168,7 @@ impl Activation {
                 None => std::future::pending().await,
             }
         };
-        resting(&self.facts.course, &self.exchanges, Wait { due: Some(due), listens: None, children: false }, over)
+        resting(&self.facts.course, &self.pendings, Wait { due: Some(due), listens: None, children: false }, over)
             .await;
         self.journal.pass(until);
         self.end(&asked, &Recorded::Answer(Answer::Done), None)?;

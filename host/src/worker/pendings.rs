@@ -1,12 +1,13 @@
-//! What a task has under way outside: its HTTP exchanges, by the numbers that its agent knows.
+//! What a task has under way: its HTTP exchanges and the tasks it has sent, by the numbers that its agent knows.
 //!
-//! An exchange runs beside the agent and fills the row of the call that began it. Never here: what the agent sees of it and when (that is
+//! A child runs in the store as every task does; what is kept here is where to look for its stop. An exchange runs beside the agent and fills the row of the call that began it. Never here: what the agent sees of it and when (that is
 //! recorded by the calls in `outside.rs`), rules and addresses (`kennel-egress`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kennel_egress::{Egress, Policy, Request};
+use kennel_protocol::{Seq, TaskId, Timestamp};
 use kennel_sandbox::call::{ErrorKind, GuestError, HttpHead, HttpPiece, HttpRequest, HttpResponse, Pending};
 use kennel_store::NewAnswer;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use super::outside::{guest_error, head_of, response_of};
 
 /// Numbers that a task may have open.
 const OPEN_MAX: usize = 64;
-/// Exchanges of a task that run at once; more wait their turn.
+/// Pendings of a task that run at once; more wait their turn.
 const RUNNING_MAX: usize = 8;
 /// Bytes of a body that are read ahead of the agent.
 const AHEAD_BYTES: usize = 256 << 10;
@@ -36,6 +37,22 @@ enum State {
     Whole(Result<Box<HttpResponse>, GuestError>),
     /// The response comes in pieces.
     Pieces(Pieces),
+    /// Another task works on it.
+    Child(Child),
+}
+
+/// A task that this task has sent a message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Child {
+    /// The task.
+    pub(crate) task: TaskId,
+    /// Its stops from here on are answers to the message.
+    pub(crate) since: Seq,
+    /// When the agent does not want to wait any longer.
+    pub(crate) due: Option<Timestamp>,
+    /// The stop that answers the message, once it is known.
+    #[serde(skip)]
+    pub(crate) stop: Option<Seq>,
 }
 
 /// A response in pieces.
@@ -54,6 +71,8 @@ pub(crate) enum Shape {
     Whole,
     /// `http.open`.
     Pieces,
+    /// `peers.send`: an answer, not a response.
+    Answer,
 }
 
 #[derive(Debug)]
@@ -82,6 +101,8 @@ struct Table {
     last: Pending,
     open: BTreeMap<Pending, Exchange>,
     readied: u64,
+    /// Whether a child stopped since the agent last looked.
+    news: bool,
 }
 
 /// What a checkpoint keeps of exchanges: their numbers go on, and what came of them stands in their rows.
@@ -90,11 +111,12 @@ pub(crate) struct Books {
     last: Pending,
     /// Number, row, and how the response was wanted.
     pub(crate) open: Vec<(Pending, u32, Shape)>,
+    children: Vec<(Pending, u32, Child)>,
 }
 
-/// All exchanges of one task. They stay over checkpoints.
+/// Everything that one task has under way. They stay over checkpoints.
 #[derive(Debug)]
-pub(crate) struct Exchanges {
+pub(crate) struct Pendings {
     table: Mutex<Table>,
     changed: Notify,
     /// Told when pieces were read: there is room for more.
@@ -112,9 +134,9 @@ pub(crate) struct Carrier {
     pub(crate) runtime: Handle,
 }
 
-impl Default for Exchanges {
-    fn default() -> Exchanges {
-        Exchanges {
+impl Default for Pendings {
+    fn default() -> Pendings {
+        Pendings {
             table: Mutex::default(),
             changed: Notify::new(),
             read: Notify::new(),
@@ -123,7 +145,7 @@ impl Default for Exchanges {
     }
 }
 
-impl Exchanges {
+impl Pendings {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,13 +198,26 @@ impl Exchanges {
     /// The books as they stand.
     pub(crate) fn books(&self) -> Books {
         let table = self.table();
-        let open = table.open.iter().map(|(number, exchange)| (*number, exchange.row, exchange.shape)).collect();
-        Books { last: table.last, open }
+        let mut books = Books { last: table.last, ..Books::default() };
+        for (number, exchange) in &table.open {
+            match &exchange.state {
+                State::Child(child) => books.children.push((*number, exchange.row, child.clone())),
+                _ => books.open.push((*number, exchange.row, exchange.shape)),
+            }
+        }
+        books
     }
 
     /// Goes on from books that were kept: the numbers.
     pub(crate) fn restore(&self, books: &Books) {
-        self.table().last = books.last;
+        let mut table = self.table();
+        table.last = books.last;
+        for (number, row, child) in &books.children {
+            let state = State::Child(child.clone());
+            let child =
+                Exchange { row: *row, shape: Shape::Answer, state, ready: None, head_taken: false, driver: None };
+            table.open.insert(*number, child);
+        }
     }
 
     /// Goes on from books that were kept: one exchange, with what its row says came of it.
@@ -229,12 +264,83 @@ impl Exchanges {
         self.set(number, state);
     }
 
+    /// A message to another task, on its way.
+    pub(crate) fn send(&self, row: u32, child: Child) -> Pending {
+        self.enter(row, Shape::Answer, State::Child(child))
+    }
+
+    /// A child came to a stop: what waits for it is ready.
+    pub(crate) fn child_stopped(&self, task: &TaskId, seq: Seq) {
+        let mut ready = Vec::new();
+        for (number, exchange) in &mut self.table().open {
+            if let State::Child(child) = &mut exchange.state
+                && child.task == *task
+                && child.stop.is_none()
+                && child.since <= seq
+            {
+                child.stop = Some(seq);
+                ready.push(*number);
+            }
+        }
+        if !ready.is_empty() {
+            self.table().news = true;
+        }
+        for number in ready {
+            self.make_ready(number);
+        }
+    }
+
+    /// Whether a child stopped since the agent last looked: then it is no time to leave.
+    pub(crate) fn have_news(&self) -> bool {
+        self.table().news
+    }
+
+    /// The agent looks now.
+    pub(crate) fn look(&self) {
+        self.table().news = false;
+    }
+
+    /// Messages to other tasks whose answer is not known.
+    pub(crate) fn unanswered(&self) -> Vec<Child> {
+        let table = self.table();
+        let children = table.open.values().filter_map(|exchange| match &exchange.state {
+            State::Child(child) if child.stop.is_none() => Some(child.clone()),
+            _ => None,
+        });
+        children.collect()
+    }
+
+    /// A message to another task.
+    pub(crate) fn child(&self, number: Pending) -> Result<Child, GuestError> {
+        let table = self.table();
+        match table.open.get(&number).map(|exchange| &exchange.state) {
+            Some(State::Child(child)) => Ok(child.clone()),
+            Some(_) => Err(GuestError::new(ErrorKind::Invalid, "sent", "it is an exchange: use take of http")),
+            None => Err(unknown_number(number)),
+        }
+    }
+
+    /// The earliest moment at which the agent stops waiting for one of these.
+    pub(crate) fn due(&self, numbers: &[Pending]) -> Option<Timestamp> {
+        let table = self.table();
+        let dues = numbers.iter().filter_map(|number| match &table.open.get(number)?.state {
+            State::Child(child) if child.stop.is_none() => child.due,
+            _ => None,
+        });
+        dues.min()
+    }
+
+    /// Forgets a number whose answer has been taken.
+    pub(crate) fn forget(&self, number: Pending) {
+        self.table().open.remove(&number);
+    }
+
     /// Whether something is on its way that would be lost with the instance: a request, or pieces that were not read.
     pub(crate) fn hold_instance(&self) -> bool {
         self.table().open.values().any(|exchange| match &exchange.state {
             State::Running => true,
             State::Pieces(pieces) => exchange.driver.is_some() && matches!(pieces.head, Some(Ok(_))),
-            State::Whole(_) | State::Unknown(_) => false,
+            State::Whole(_) | State::Unknown(_) | State::Child(_) => false,
         })
     }
 
@@ -243,10 +349,16 @@ impl Exchanges {
         self.changed.notified()
     }
 
-    /// Whether the number is known, and since when it is ready.
-    pub(crate) fn readiness(&self, number: Pending) -> Result<Option<u64>, GuestError> {
+    /// Whether the number is known, and since when it is ready at this time.
+    pub(crate) fn readiness(&self, number: Pending, now: Timestamp) -> Result<Option<u64>, GuestError> {
         let table = self.table();
         let exchange = table.open.get(&number).ok_or_else(|| unknown_number(number))?;
+        if let State::Child(Child { stop: None, due: Some(due), .. }) = exchange.state
+            && due <= now
+        {
+            // Behind everything that came in time.
+            return Ok(Some(u64::MAX));
+        }
         Ok(exchange.ready.filter(|_| exchange.has_something()))
     }
 
@@ -255,7 +367,7 @@ impl Exchanges {
         let mut table = self.table();
         let exchange = table.open.get(&number).ok_or_else(|| unknown_number(number))?;
         if exchange.shape != Shape::Whole {
-            return Err(GuestError::new(ErrorKind::Invalid, "exchange", "it was opened: use head and read"));
+            return Err(GuestError::new(ErrorKind::Invalid, "exchange", "it was not started by http.start"));
         }
         if !matches!(exchange.state, State::Whole(_)) {
             return Ok(None);
@@ -339,16 +451,16 @@ impl Exchanges {
     fn drive(self: &Arc<Self>, number: Pending, request: Request, carrier: Carrier) {
         let mut table = self.table();
         let Some(exchange) = table.open.get_mut(&number) else { return };
-        let (row, shape, exchanges) = (exchange.row, exchange.shape, Arc::clone(self));
+        let (row, shape, pendings) = (exchange.row, exchange.shape, Arc::clone(self));
         let runtime = carrier.runtime.clone();
         let driver = runtime.spawn(async move {
             // Closed never: the exchanges own it.
-            let _turn = exchanges.running.acquire().await;
+            let _turn = pendings.running.acquire().await;
             // The intent is on disk before anything leaves.
             let done = match (carrier.lane.flush().await, shape) {
                 (Err(dead), _) => Err(dead),
-                (Ok(()), Shape::Whole) => exchanges.fetch(number, row, request, &carrier).await,
-                (Ok(()), Shape::Pieces) => exchanges.stream(number, row, request, &carrier).await,
+                (Ok(()), Shape::Whole) => pendings.fetch(number, row, request, &carrier).await,
+                (Ok(()), Shape::Pieces | Shape::Answer) => pendings.stream(number, row, request, &carrier).await,
             };
             if let Err(Dead) = done {
                 tracing::debug!(number, "the task of an exchange is somebody else's");
@@ -421,6 +533,7 @@ impl Exchange {
         match &self.state {
             State::Running | State::Unknown(_) => false,
             State::Whole(_) => true,
+            State::Child(child) => child.stop.is_some(),
             State::Pieces(pieces) => {
                 pieces.head.is_some() && (!self.head_taken || !pieces.waiting.is_empty())
                     || matches!(&pieces.head, Some(Err(_)))
@@ -431,11 +544,11 @@ impl Exchange {
     /// The pieces, once there are any.
     fn pieces(&mut self) -> Result<Option<&mut Pieces>, GuestError> {
         if self.shape != Shape::Pieces {
-            return Err(GuestError::new(ErrorKind::Invalid, "exchange", "it was started: use take"));
+            return Err(GuestError::new(ErrorKind::Invalid, "exchange", "it was not opened by http.open"));
         }
         match &mut self.state {
             State::Pieces(pieces) => Ok(Some(pieces)),
-            State::Running | State::Unknown(_) | State::Whole(_) => Ok(None),
+            State::Running | State::Unknown(_) | State::Whole(_) | State::Child(_) => Ok(None),
         }
     }
 }
@@ -455,7 +568,7 @@ fn state_of(recorded: Result<Outcome, GuestError>, shape: Shape) -> State {
         (Ok(Outcome::Whole(response)), _) => State::Whole(Ok(response)),
         (Err(error), Shape::Whole) => State::Whole(Err(error)),
         (Ok(Outcome::Head(head)), _) => State::Pieces(broken_off(Ok(head))),
-        (Err(error), Shape::Pieces) => State::Pieces(broken_off(Err(error))),
+        (Err(error), Shape::Pieces | Shape::Answer) => State::Pieces(broken_off(Err(error))),
     }
 }
 

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use crate::bindings::kennel::agent::task::{Auth, Reply};
-use crate::bindings::kennel::agent::task::{AuthRequest, Input, InputOptions, require_auth, require_input};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::task::{AuthRequest, Input, InputOptions, require_auth, require_input};
 use crate::message::{Draft, Message};
 use crate::part::{data_of, parse};
 use crate::time::to_ms;

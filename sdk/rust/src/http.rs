@@ -17,9 +17,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::kennel::agent::http as host;
 pub use crate::bindings::kennel::agent::http::{AfterCrash, Header, Piece, Response, ResponseHead};
 use crate::error::{Error, ErrorKind, Result, fail};
+use crate::host::http as host;
 use crate::time::{to_ms, to_ms_option};
 use crate::wait::Pending;
 

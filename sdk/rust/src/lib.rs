@@ -44,6 +44,7 @@
 #[doc(hidden)]
 pub mod bindings;
 mod entry;
+mod host;
 
 mod task;
 
@@ -66,6 +67,9 @@ pub mod wait;
 
 mod error;
 pub mod time;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod test;
 
 pub use artifact::{Artifact, Heading, OpenArtifact};
 pub use entry::{Agent, Exported};

@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::bindings::kennel::agent::peers::{self, ContextChoice, SendOptions};
+use crate::bindings::kennel::agent::peers::{ContextChoice, SendOptions};
 use crate::error::{Error, Result, fail};
+use crate::host::peers;
 use crate::info::{TaskSnapshot, TaskState};
 use crate::message::{Draft, Message};
 use crate::metadata;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::bindings::kennel::agent::wait;
 use crate::error::Result;
+use crate::host::wait;
 use crate::time::to_ms_option;
 
 /// Something the host is working on for this task.

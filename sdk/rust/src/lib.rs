@@ -63,6 +63,7 @@ pub mod http;
 pub mod kv;
 pub mod log;
 pub mod peer;
+mod retry;
 pub mod wait;
 
 mod error;
@@ -78,6 +79,7 @@ pub use kennel_macros::agent;
 pub use message::{Draft, Message, Role};
 pub use outcome::{Outcome, Turn, canceled, checkpoint, done, done_with, refuse, reply};
 pub use part::{Content, Part};
+pub use retry::Backoff;
 pub use serde_json::{self, Value, json};
 pub use status::Status;
 pub use task::Task;
@@ -87,7 +89,7 @@ pub mod prelude {
     pub use crate::error::{Error, ErrorKind, OrFail, Result, fail};
     pub use crate::log;
     pub use crate::outcome::{Outcome, canceled, checkpoint, done, done_with, refuse, reply};
-    pub use crate::peer::join;
     pub use crate::time::{days, hours, milliseconds, minutes, seconds};
+    pub use crate::wait::{join, race, within};
     pub use crate::{Artifact, Content, Draft, Message, Part, Task, Value, json};
 }

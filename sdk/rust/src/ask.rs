@@ -17,8 +17,15 @@ use crate::time::to_ms;
 #[derive(Debug)]
 #[must_use = "a question is asked by text, value, reply or answer"]
 pub struct Ask {
-    prompt: Draft,
-    options: InputOptions,
+    pub(crate) prompt: Draft,
+    pub(crate) options: InputOptions,
+}
+
+/// A question with nothing but its text or parts.
+impl<D: Into<Draft>> From<D> for Ask {
+    fn from(prompt: D) -> Self {
+        Self::new(prompt.into())
+    }
 }
 
 impl Ask {

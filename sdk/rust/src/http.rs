@@ -199,10 +199,14 @@ impl Stream {
         host::head(self.id)
     }
 
-    /// As [`head`](Self::head), and an error unless the status is 200 to 299; see [`Response::ok`]. **Parks.**
+    /// As [`head`](Self::head), and an error unless the status is 200 to 299, as [`Response::ok`]: then the exchange is ended.
+    /// **Parks.**
     pub fn ok(&mut self) -> Result<ResponseHead> {
         let head = self.head()?;
-        check(head.status)?;
+        if let Err(refused) = check(head.status) {
+            host::abort(self.id)?;
+            return Err(refused);
+        }
         Ok(head)
     }
 

@@ -32,12 +32,16 @@
 //! | For | Look at |
 //! |---|---|
 //! | status, questions, messages, cancel, time | [`Task`], [`ask`] |
+//! | a function for each message, with a state | [`handler`] |
 //! | results, whole or in pieces | [`Artifact`], [`OpenArtifact`], [`Part`] |
 //! | other agents | [`peer`] |
 //! | HTTP | [`http`] |
+//! | work side by side, a race, a time limit | [`wait`] |
+//! | trying again, one agent after the other | [`Task::retry`], [`Task::chain`] |
 //! | values that outlive a task | [`kv`] |
 //! | lines for the operator | [`log`] |
 //! | the card and the keys of the attribute | [`agent`](macro@agent), [`card`] |
+//! | tests without a host | [`test`] |
 
 #![warn(missing_docs)]
 
@@ -49,6 +53,7 @@ mod host;
 mod task;
 
 pub mod ask;
+pub mod handler;
 pub mod info;
 
 mod artifact;

@@ -41,7 +41,7 @@
 //! | values that outlive a task | [`kv`] |
 //! | lines for the operator | [`log`] |
 //! | the card and the keys of the attribute | [`agent`](macro@agent), [`card`] |
-//! | tests without a host | [`test`] |
+//! | tests without a host | [`mod@test`] |
 
 #![warn(missing_docs)]
 

@@ -334,3 +334,17 @@ fn an_artifact_that_is_missing_fails_the_test_and_shows_what_there_is() {
     });
     assert!(text.contains("there is no artifact sum") && text.contains("publish total"), "{text}");
 }
+
+#[test]
+fn an_agent_that_is_not_repeatable_is_found() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let text = failure(|| {
+        Runner::new("x").answer("Ada").repeated().run(|task| {
+            task.ask(format!("Question {}?", RUNS.fetch_add(1, Ordering::Relaxed))).text()?;
+            done()
+        })
+    });
+    assert!(text.contains("a second run of the agent differs") && text.contains("Question 1?"), "{text}");
+    Runner::new("x").answer("Ada").repeated().run(|task| done_with(task.ask("Name?").text()?));
+}

@@ -19,8 +19,8 @@
 //! ```
 //!
 //! When the agent does what the script does not know, or does not do what the script expects, the test fails and shows what
-//! happened so far. Time is the script's: a sleep of days takes none. What the runner does not do: it has no limits, it never
-//! repeats a run from a journal, and of JSON Schema it knows the keywords that agents use. It does not exist in components.
+//! happened so far. Time is the script's: a sleep of days takes none. The runner has no limits, it knows of JSON Schema what agents
+//! use of it, and it does not exist in components.
 
 mod script;
 mod world;
@@ -56,13 +56,14 @@ const GENERATIONS_MAX: u32 = 10_000;
 #[must_use = "the agent runs by run"]
 pub struct Runner {
     script: Script,
+    repeats: bool,
 }
 
 /// The client.
 impl Runner {
     /// The run of a task that this message starts.
     pub fn new(message: impl Into<Draft>) -> Self {
-        Self { script: Script::new(message.into()) }
+        Self { script: Script::new(message.into()), repeats: false }
     }
 
     /// The answer to the agent's next question. One that does not meet the question's schema is refused, as the host does, and
@@ -192,37 +193,59 @@ impl Runner {
     }
 }
 
+/// The run.
 impl Runner {
+    /// Runs the agent a second time and fails the test if it makes other calls: so would one that Kennel repeats after a restart.
+    /// Only here the order of a `HashMap` differs from run to run, as elsewhere in Rust; in Kennel it does not.
+    pub fn repeated(mut self) -> Self {
+        self.repeats = true;
+        self
+    }
+
     /// Runs an agent to its end, also over checkpoints.
     ///
     /// # Panics
     /// If the script and the agent disagree, and if the agent panics.
     #[track_caller]
     pub fn run(self, agent: impl Fn(Task) -> Result<Outcome>) -> Run {
-        let stage = Stage::set(self.script);
-        let message = world::with(|world| world.begin());
-        let mut turn = Turn { message, checkpoint: None, generation: 1 };
-        let result = loop {
-            match agent(Task::new(turn.clone())) {
-                Ok(Outcome::Checkpoint(bytes)) => {
-                    world::with(|world| world.note(format!("checkpoint [{} bytes]", bytes.len())));
-                    turn = Turn { checkpoint: Some(bytes), generation: turn.generation + 1, ..turn };
-                }
-                end => break end,
-            }
-            if turn.generation > GENERATIONS_MAX {
-                stop(&format!("the agent made {GENERATIONS_MAX} checkpoints, and goes on"));
-            }
-        };
-        let world = stage.leave();
-        let left = world.script.left();
-        let run = Run::new(world, result, turn.generation);
-        // What is left of a script tells little about an agent that failed early; that it failed does.
-        if !left.is_empty() && run.state() != TaskState::Failed {
-            stop(&format!("the script and the agent disagree: the agent ended, and left {}\n\n{run}", left.join(", ")));
+        let again = self.repeats.then(|| self.script.clone());
+        let run = once(self.script, &agent);
+        let other = again.map(|script| once(script, &agent));
+        let differs = other.as_ref().filter(|other| other.calls() != run.calls() || other.result() != run.result());
+        if let Some(other) = differs {
+            stop(&format!(
+                "a second run of the agent differs, although everybody else did the same\n\n{run}\nthen:\n{other}"
+            ));
         }
         run
     }
+}
+
+#[track_caller]
+fn once(script: Script, agent: impl Fn(Task) -> Result<Outcome>) -> Run {
+    let stage = Stage::set(script);
+    let message = world::with(|world| world.begin());
+    let mut turn = Turn { message, checkpoint: None, generation: 1 };
+    let result = loop {
+        match agent(Task::new(turn.clone())) {
+            Ok(Outcome::Checkpoint(bytes)) => {
+                world::with(|world| world.note(format!("checkpoint [{} bytes]", bytes.len())));
+                turn = Turn { checkpoint: Some(bytes), generation: turn.generation + 1, ..turn };
+            }
+            end => break end,
+        }
+        if turn.generation > GENERATIONS_MAX {
+            stop(&format!("the agent made {GENERATIONS_MAX} checkpoints, and goes on"));
+        }
+    };
+    let world = stage.leave();
+    let left = world.script.left();
+    let run = Run::new(world, result, turn.generation);
+    // What is left of a script tells little about an agent that failed early; that it failed does.
+    if !left.is_empty() && run.state() != TaskState::Failed {
+        stop(&format!("the script and the agent disagree: the agent ended, and left {}\n\n{run}", left.join(", ")));
+    }
+    run
 }
 
 #[track_caller]

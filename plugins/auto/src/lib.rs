@@ -38,3 +38,21 @@ fn think(steps: u32) -> u32 {
     black_box(state);
     steps
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kennel::test::Runner;
+
+    #[test]
+    fn a_short_text_does_nothing_that_would_open_a_task() {
+        let run = Runner::new("Ada").run(auto);
+        assert_eq!((run.result(), run.calls().len()), (&reply("Hello, Ada."), 0));
+    }
+
+    #[test]
+    fn a_long_text_is_a_task() {
+        let run = Runner::new("one two three ".repeat(10)).run(auto);
+        assert_eq!((run.artifact("words").as_text().as_str(), run.said().len()), ("30", 1));
+    }
+}

@@ -66,6 +66,28 @@ fn from_text(text: &str) -> Result<Plan> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kennel::info::TaskState;
+    use kennel::test::Runner;
+
+    #[test]
+    fn it_counts_with_a_second_between() {
+        let run = Runner::new("3").run(countdown);
+        assert_eq!((run.artifact("countdown").as_text().as_str(), run.elapsed()), ("3\n2\n1\n0\n", seconds(3)));
+        assert_eq!(run.text(), "Lift-off.");
+    }
+
+    #[test]
+    fn it_stops_when_it_is_canceled_and_what_was_counted_stays() {
+        let run = Runner::new("5").cancel_after(milliseconds(1_500)).run(countdown);
+        assert_eq!((run.state(), run.artifact("countdown").as_text().as_str()), (TaskState::Canceled, "5\n4\n"));
+    }
+
+    #[test]
+    fn it_refuses_to_count_for_hours() {
+        assert_eq!(Runner::new("61").run(countdown).state(), TaskState::Rejected);
+        let plan = kennel::Part::data(json!({ "from": 2, "step_ms": 10 })).unwrap();
+        assert_eq!(Runner::new(plan).run(countdown).elapsed(), milliseconds(20));
+    }
 
     #[test]
     fn plans_are_read_from_text() {

@@ -10,3 +10,15 @@ fn hello(task: Task) -> Result<Outcome> {
         name => reply(format!("Hello, {name}.")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kennel::test::Runner;
+
+    #[test]
+    fn it_greets_by_name_and_without_one() {
+        assert_eq!(Runner::new(" Ada\n").run(hello).result(), &reply("Hello, Ada."));
+        assert_eq!(Runner::new("").run(hello).result(), &reply("Hello, stranger."));
+    }
+}

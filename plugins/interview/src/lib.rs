@@ -10,3 +10,23 @@ fn interview(task: Task) -> Result<Outcome> {
     task.publish("summary", format!("{name} likes {color}."))?;
     done_with("Thank you.")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kennel::test::Runner;
+
+    #[test]
+    fn two_answers_become_a_summary() {
+        let run = Runner::new("interview me").answer("Ada").answer("green").answer("red").run(interview);
+        assert_eq!(run.asked(), ["What is your name?", "Hello Ada. Red or blue?"]);
+        assert_eq!(run.artifact("summary").as_text(), "Ada likes red.");
+        assert_eq!(run.text(), "Thank you.");
+    }
+
+    #[test]
+    fn it_waits_a_week_for_a_name() {
+        let run = Runner::new("interview me").no_answer().run(interview);
+        assert_eq!((run.error().code.as_str(), run.elapsed()), ("no-answer", days(7)));
+    }
+}

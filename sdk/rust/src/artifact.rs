@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::kennel::agent::artifact as host;
 pub use crate::bindings::kennel::agent::artifact::Heading;
 pub use crate::bindings::kennel::agent::types::Artifact;
 use crate::error::Result;
+use crate::host::artifact as host;
 use crate::metadata;
 use crate::part::{Part, data_of, text_of};
 

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use crate::bindings::kennel::agent::task::{Auth, Reply};
-use crate::bindings::kennel::agent::task::{AuthRequest, Input, InputOptions, require_auth, require_input};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::task::{AuthRequest, Input, InputOptions, require_auth, require_input};
 use crate::message::{Draft, Message};
 use crate::part::{data_of, parse};
 use crate::time::to_ms;
@@ -17,8 +17,15 @@ use crate::time::to_ms;
 #[derive(Debug)]
 #[must_use = "a question is asked by text, value, reply or answer"]
 pub struct Ask {
-    prompt: Draft,
-    options: InputOptions,
+    pub(crate) prompt: Draft,
+    pub(crate) options: InputOptions,
+}
+
+/// A question with nothing but its text or parts.
+impl<D: Into<Draft>> From<D> for Ask {
+    fn from(prompt: D) -> Self {
+        Self::new(prompt.into())
+    }
 }
 
 impl Ask {

@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 use std::panic::PanicHookInfo;
 
 use crate::bindings::exports::kennel::agent::{agent, card};
-use crate::bindings::kennel::agent::log;
 use crate::card::Card;
 use crate::error::Result;
+use crate::host::log;
 use crate::outcome::{Outcome, Turn};
 use crate::task::Task;
 

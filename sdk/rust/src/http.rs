@@ -17,11 +17,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::kennel::agent::http as host;
 pub use crate::bindings::kennel::agent::http::{AfterCrash, Header, Piece, Response, ResponseHead};
 use crate::error::{Error, ErrorKind, Result, fail};
+use crate::host::http as host;
 use crate::time::{to_ms, to_ms_option};
-use crate::wait::Pending;
+use crate::wait::{Finish, Pending};
 
 /// A request that is not sent yet, from [`Task::get`](crate::Task::get), [`Task::post`](crate::Task::post) or
 /// [`Task::request`](crate::Task::request).
@@ -107,15 +107,13 @@ impl Request {
 impl Response {
     /// The response if its status is 200 to 299, or else an error with the code `http.status`, retryable where another try helps.
     pub fn ok(self) -> Result<Self> {
-        match self.status {
-            200..=299 => Ok(self),
-            status => Err(refused(status)),
-        }
+        check(self.status)?;
+        Ok(self)
     }
 
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+        first(&self.headers, name)
     }
 
     /// The body as text; bytes that are no UTF-8 become U+FFFD.
@@ -128,6 +126,17 @@ impl Response {
         serde_json::from_slice(&self.body)
             .map_err(|error| fail("http.body", format!("The service answered with other data than expected: {error}.")))
     }
+}
+
+impl ResponseHead {
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        first(&self.headers, name)
+    }
+}
+
+fn first<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
+    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
 }
 
 /// A request under way, whose response comes whole.
@@ -160,6 +169,18 @@ impl Pending for Exchange {
     }
 }
 
+impl Finish for Exchange {
+    type Output = Response;
+
+    fn finish(self) -> Result<Response> {
+        self.take()
+    }
+
+    fn give_up(self) -> Result<()> {
+        self.abort()
+    }
+}
+
 /// A request under way, whose response comes in pieces. It is ready when the next call has something to give.
 #[derive(Debug)]
 #[must_use = "the response comes by head and read"]
@@ -176,6 +197,43 @@ impl Stream {
     /// Waits for the beginning of the response. Once, and before the first read. **Parks.**
     pub fn head(&mut self) -> Result<ResponseHead> {
         host::head(self.id)
+    }
+
+    /// As [`head`](Self::head), and an error unless the status is 200 to 299, as [`Response::ok`]: then the exchange is ended.
+    /// **Parks.**
+    pub fn ok(&mut self) -> Result<ResponseHead> {
+        let head = self.head()?;
+        if let Err(refused) = check(head.status) {
+            host::abort(self.id)?;
+            return Err(refused);
+        }
+        Ok(head)
+    }
+
+    /// The rest of the body in pieces, as they come. Each step of the loop **parks.** A body that the host could not read to its
+    /// end because it stopped meanwhile ends with an error with the code `http.interrupted`: ask the service again, or go on with
+    /// what there is.
+    ///
+    /// ```
+    /// # use kennel::prelude::*;
+    /// # fn copy(task: &Task) -> Result<()> {
+    /// let mut body = task.get("https://files.example.com/large").open()?;
+    /// body.ok()?;
+    /// let mut copy = task.open("copy")?;
+    /// for piece in body.pieces() {
+    ///     copy.append(Part::raw(piece?))?;
+    /// }
+    /// copy.close()
+    /// # }
+    /// ```
+    pub fn pieces(&mut self) -> Pieces<'_> {
+        Pieces { stream: self, over: false }
+    }
+
+    /// The rest of the body line by line, without line ends. As [`pieces`](Self::pieces) else; bytes that are no UTF-8 become
+    /// U+FFFD.
+    pub fn lines(&mut self) -> Lines<'_> {
+        Lines { pieces: self.pieces(), rest: Vec::new() }
     }
 
     /// Waits for the next piece. **Parks.**
@@ -204,12 +262,77 @@ impl Pending for Stream {
     }
 }
 
+/// The pieces of a body, from [`Stream::pieces`].
+#[derive(Debug)]
+#[must_use = "pieces come by a loop"]
+pub struct Pieces<'a> {
+    stream: &'a mut Stream,
+    over: bool,
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let piece = match self.stream.read() {
+            Ok(Piece::Data(bytes)) => return Some(Ok(bytes)),
+            Ok(Piece::End) => None,
+            Ok(Piece::Interrupted) => Some(Err(interrupted())),
+            Err(error) => Some(Err(error)),
+        };
+        self.over = true;
+        piece
+    }
+}
+
+/// The lines of a body, from [`Stream::lines`].
+#[derive(Debug)]
+#[must_use = "lines come by a loop"]
+pub struct Lines<'a> {
+    pieces: Pieces<'a>,
+    /// What came after the last line end.
+    rest: Vec<u8>,
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Some(Ok(text_of_line(&line)));
+            }
+            match self.pieces.next() {
+                Some(Ok(bytes)) => self.rest.extend(bytes),
+                Some(Err(error)) => return Some(Err(error)),
+                None if self.rest.is_empty() => return None,
+                None => return Some(Ok(text_of_line(&std::mem::take(&mut self.rest)))),
+            }
+        }
+    }
+}
+
+fn text_of_line(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+}
+
+fn interrupted() -> Error {
+    let message = "The host stopped in the middle of the answer.";
+    Error::new(ErrorKind::Unavailable, "http.interrupted", message).retryable()
+}
+
 /// Whether a status promises that another try may help is RFC 9110 and RFC 6585: too many requests, and trouble between servers.
-fn refused(status: u16) -> Error {
-    let message = format!("The service answered with status {status}.");
+fn check(status: u16) -> Result<()> {
+    let message = || format!("The service answered with status {status}.");
     match status {
-        429 | 502..=504 => Error::new(ErrorKind::Unavailable, "http.status", message).retryable(),
-        _ => fail("http.status", message),
+        200..=299 => Ok(()),
+        429 | 502..=504 => Err(Error::new(ErrorKind::Unavailable, "http.status", message()).retryable()),
+        _ => Err(fail("http.status", message())),
     }
 }
 

@@ -15,9 +15,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::kennel::agent::kv as host;
 pub use crate::bindings::kennel::agent::kv::{Entry, Scope, Swapped};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::kv as host;
 
 /// How many others may be faster, one after the other, before [`Kv::update`] gives up.
 const TRIES_MAX: u32 = 100;

@@ -32,22 +32,28 @@
 //! | For | Look at |
 //! |---|---|
 //! | status, questions, messages, cancel, time | [`Task`], [`ask`] |
+//! | a function for each message, with a state | [`handler`] |
 //! | results, whole or in pieces | [`Artifact`], [`OpenArtifact`], [`Part`] |
 //! | other agents | [`peer`] |
 //! | HTTP | [`http`] |
+//! | work side by side, a race, a time limit | [`wait`] |
+//! | trying again, one agent after the other | [`Task::retry`], [`Task::chain`] |
 //! | values that outlive a task | [`kv`] |
 //! | lines for the operator | [`log`] |
 //! | the card and the keys of the attribute | [`agent`](macro@agent), [`card`] |
+//! | tests without a host | [`mod@test`] |
 
 #![warn(missing_docs)]
 
 #[doc(hidden)]
 pub mod bindings;
 mod entry;
+mod host;
 
 mod task;
 
 pub mod ask;
+pub mod handler;
 pub mod info;
 
 mod artifact;
@@ -62,10 +68,14 @@ pub mod http;
 pub mod kv;
 pub mod log;
 pub mod peer;
+mod retry;
 pub mod wait;
 
 mod error;
 pub mod time;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod test;
 
 pub use artifact::{Artifact, Heading, OpenArtifact};
 pub use entry::{Agent, Exported};
@@ -74,6 +84,7 @@ pub use kennel_macros::agent;
 pub use message::{Draft, Message, Role};
 pub use outcome::{Outcome, Turn, canceled, checkpoint, done, done_with, refuse, reply};
 pub use part::{Content, Part};
+pub use retry::Backoff;
 pub use serde_json::{self, Value, json};
 pub use status::Status;
 pub use task::Task;
@@ -83,7 +94,7 @@ pub mod prelude {
     pub use crate::error::{Error, ErrorKind, OrFail, Result, fail};
     pub use crate::log;
     pub use crate::outcome::{Outcome, canceled, checkpoint, done, done_with, refuse, reply};
-    pub use crate::peer::join;
     pub use crate::time::{days, hours, milliseconds, minutes, seconds};
+    pub use crate::wait::{join, race, within};
     pub use crate::{Artifact, Content, Draft, Message, Part, Task, Value, json};
 }

@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 
-use crate::bindings::kennel::agent::log::{Field, Level, emit};
+use crate::host::log::{Field, Level, emit};
 
 /// Every step; dropped unless the operator asks.
 pub fn trace(message: impl AsRef<str>) {

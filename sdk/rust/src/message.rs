@@ -68,6 +68,13 @@ impl From<Part> for Draft {
     }
 }
 
+/// Passes on what somebody else said: a peer's question to the client, for example. Its parts, and nothing else.
+impl From<&Message> for Draft {
+    fn from(message: &Message) -> Self {
+        Self::new(message.parts.iter().cloned())
+    }
+}
+
 impl From<&str> for Draft {
     fn from(text: &str) -> Self {
         Part::text(text).into()

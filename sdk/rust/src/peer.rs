@@ -14,17 +14,22 @@
 //! }
 //! ```
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::bindings::kennel::agent::peers::{self, ContextChoice, SendOptions};
-use crate::error::{Error, Result, fail};
+use crate::bindings::kennel::agent::peers::{ContextChoice, SendOptions};
+use crate::error::{Error, ErrorKind, OrFail, Result, fail};
+use crate::host::peers;
 use crate::info::{TaskSnapshot, TaskState};
 use crate::message::{Draft, Message};
 use crate::metadata;
 use crate::time::to_ms;
-use crate::wait::{self, Pending};
+use crate::wait::{Finish, Pending};
+
+/// How many questions of one peer are answered before it is taken for one that asks for ever.
+const QUESTIONS_MAX: usize = 100;
 
 /// A message to a peer that is not sent yet, from [`Task::peer`](crate::Task::peer).
 #[derive(Debug)]
@@ -95,7 +100,7 @@ impl Peer {
         let mut message = message.into();
         message.reference_task_ids.extend(self.references);
         let id = peers::send(&self.to, &message, &self.options)?;
-        Ok(Child { id, to: self.to })
+        Ok(Child { id, to: self.to, options: self.options })
     }
 
     /// Sends the message and waits until it is done, as [`Child::done`]. **Parks.**
@@ -104,28 +109,35 @@ impl Peer {
     }
 }
 
-/// A message that a peer works on.
+/// Sends a message through several agents: each gets what the one before made of it, and a reference to that one's task.
+pub(crate) fn chain<'a>(names: impl IntoIterator<Item = &'a str>, message: Draft) -> Result<Answer> {
+    let mut names = names.into_iter();
+    let first = names.next().or_fail("chain", "A chain has at least one agent.")?;
+    let first = Peer::new(first.to_owned()).ask(message)?;
+    names.try_fold(first, |before, name| Peer::new(name.to_owned()).refer(&before).ask(before.text()))
+}
+
+/// A message that a peer works on. Canceled with this task, and when this task fails.
 #[derive(Debug)]
 #[must_use = "the answer comes by done or take"]
 pub struct Child {
     id: u32,
     to: String,
+    /// Those of the message: a reply to the peer's question is sent in the same way.
+    options: SendOptions,
 }
 
 impl Child {
     /// A message that this task sent before its last checkpoint, by its number and the name of the peer.
     pub fn again(pending: u32, to: impl Into<String>) -> Self {
-        Self { id: pending, to: to.into() }
+        let Peer { to, options, .. } = Peer::new(to.into());
+        Self { id: pending, to, options }
     }
 
     /// Waits for the answer and fails unless it is a bare message or a COMPLETED task. **Parks.**
     pub fn done(self) -> Result<Answer> {
         let to = self.to.clone();
-        let answer = self.take()?;
-        match &answer {
-            Answer::Task(task) if task.state != TaskState::Completed => Err(not_done(&to, task)),
-            Answer::Task(_) | Answer::Message(_) => Ok(answer),
-        }
+        self.take()?.done(&to)
     }
 
     /// Waits for the answer, whatever it is: a task that failed or that asks for input is an answer too. **Parks.**
@@ -136,15 +148,102 @@ impl Child {
         })
     }
 
+    /// Lets a function answer what the peer asks: with a text, or by asking the client in turn.
+    ///
+    /// ```
+    /// # use kennel::prelude::*;
+    /// # fn room(task: &Task) -> Result<String> {
+    /// let stay = task.peer("hotel").send("a room in Rome")?.answering(|question| task.ask(question).text());
+    /// Ok(stay.done()?.text())
+    /// # }
+    /// ```
+    pub fn answering<F, D>(self, answer: F) -> Conversation<F>
+    where
+        F: FnMut(&Message) -> Result<D>,
+        D: Into<Draft>,
+    {
+        Conversation { child: self, answer }
+    }
+
     /// Asks the peer to cancel; [`take`](Self::take) then gives what came of it.
     pub fn cancel(&self, reason: Option<&str>) -> Result<()> {
         peers::cancel(self.id, reason)
     }
 }
 
+/// A message that a peer works on, with a function that answers its questions; from [`Child::answering`].
+#[must_use = "the answer comes by done"]
+pub struct Conversation<F> {
+    child: Child,
+    answer: F,
+}
+
+impl<F> fmt::Debug for Conversation<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation").field("child", &self.child).finish_non_exhaustive()
+    }
+}
+
+impl<F, D> Conversation<F>
+where
+    F: FnMut(&Message) -> Result<D>,
+    D: Into<Draft>,
+{
+    /// Waits until the peer is done, as [`Child::done`], and answers each of its questions on the way. Whoever asks more than a
+    /// hundred is given up with an error of the kind `limit`. **Parks.**
+    pub fn done(self) -> Result<Answer> {
+        let Self { mut child, mut answer } = self;
+        for _ in 0..=QUESTIONS_MAX {
+            let (to, options) = (child.to.clone(), child.options.clone());
+            let result = child.take()?;
+            let Some(question) = result.question() else { return result.done(&to) };
+            let reply = answer(question)?;
+            child = Peer { to, references: Vec::new(), options }.resume(&result).send(reply)?;
+        }
+        child.cancel(None)?;
+        Err(Error::new(ErrorKind::Limit, "peer.questions", format!("The agent {} asks too much.", child.to)))
+    }
+}
+
+impl<F> Pending for Conversation<F> {
+    fn pending(&self) -> u32 {
+        self.child.id
+    }
+}
+
+impl<F, D> Finish for Conversation<F>
+where
+    F: FnMut(&Message) -> Result<D>,
+    D: Into<Draft>,
+{
+    type Output = Answer;
+
+    fn finish(self) -> Result<Answer> {
+        self.done()
+    }
+
+    fn give_up(self) -> Result<()> {
+        self.child.cancel(None)
+    }
+}
+
 impl Pending for Child {
     fn pending(&self) -> u32 {
         self.id
+    }
+}
+
+impl Finish for Child {
+    type Output = Answer;
+
+    /// As [`Child::done`].
+    fn finish(self) -> Result<Answer> {
+        self.done()
+    }
+
+    /// As [`Child::cancel`].
+    fn give_up(self) -> Result<()> {
+        self.cancel(None)
     }
 }
 
@@ -163,6 +262,20 @@ impl Answer {
         match self {
             Self::Message(message) => message.text(),
             Self::Task(task) => task.text(),
+        }
+    }
+
+    /// What the peer asks, if it waits for input. [`Peer::resume`] answers, and [`Child::answering`] does both.
+    pub fn question(&self) -> Option<&Message> {
+        let task = self.task().filter(|task| task.state == TaskState::InputRequired)?;
+        task.status_message.as_ref()
+    }
+
+    /// The answer, or else an error that says why it is none to go on with.
+    fn done(self, from: &str) -> Result<Self> {
+        match &self {
+            Self::Task(task) if task.state != TaskState::Completed => Err(not_done(from, task)),
+            Self::Task(_) | Self::Message(_) => Ok(self),
         }
     }
 
@@ -203,17 +316,6 @@ impl TaskRef for Answer {
     fn task_id(&self) -> Option<&str> {
         self.task().map(|task| task.task_id.as_str())
     }
-}
-
-/// Waits until all are done and gives their answers in the same order; the first that is not [`Child::done`] is the error.
-/// **Parks.**
-pub fn join<const N: usize>(children: [Child; N]) -> Result<[Answer; N]> {
-    let waiting = children.each_ref().map(|child| child as &dyn Pending);
-    if N > 1 {
-        wait::all(&waiting, None)?;
-    }
-    let answers = children.into_iter().map(Child::done).collect::<Result<Vec<_>>>()?;
-    answers.try_into().map_err(|_| fail("join", "An answer is missing."))
 }
 
 /// Why a task of a peer is no answer to go on with. The code tells its state, the message its last words.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::bindings::kennel::agent::task::{Progress, update_status};
 use crate::error::Result;
+use crate::host::task::{Progress, update_status};
 use crate::message::Draft;
 use crate::metadata;
 

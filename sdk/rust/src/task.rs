@@ -8,15 +8,16 @@ use serde::de::DeserializeOwned;
 use crate::Value;
 use crate::artifact::{Artifact, Heading, OpenArtifact};
 use crate::ask::{Ask, AskAuth};
-use crate::bindings::kennel::agent::{ambient, artifact, config, peers, task as host, wait as timer};
 use crate::error::Result;
+use crate::host::{ambient, artifact, config, peers, task as host, wait as timer};
 use crate::http::Request;
 use crate::info::{CancelRequest, TaskInfo, TaskSnapshot};
 use crate::kv::{Kv, Scope};
 use crate::message::{Draft, Message};
 use crate::outcome::Turn;
 use crate::part::{Part, parse};
-use crate::peer::Peer;
+use crate::peer::{self, Answer, Peer};
+use crate::retry::Backoff;
 use crate::status::Status;
 use crate::time::{from_time_ms, to_ms, to_ms_option, to_time_ms};
 use crate::wait::{self, Pending};
@@ -149,6 +150,20 @@ impl Task {
         Peer::new(name.into())
     }
 
+    /// Sends a message through several agents, one after the other: each gets the text that the one before made, and a reference to
+    /// that one's task. Gives what the last one made. An agent that is not [`done`](crate::peer::Child::done) ends the chain with
+    /// an error. **Parks.**
+    ///
+    /// ```
+    /// # use kennel::prelude::*;
+    /// # fn article(task: &Task) -> Result<String> {
+    /// Ok(task.chain(["research", "write", "shorten"], task.text())?.text())
+    /// # }
+    /// ```
+    pub fn chain<'a>(&self, peers: impl IntoIterator<Item = &'a str>, message: impl Into<Draft>) -> Result<Answer> {
+        peer::chain(peers, message.into())
+    }
+
     /// Names of the agents that messages can be sent to. Sorted.
     pub fn peers(&self) -> Vec<String> {
         peers::names()
@@ -172,6 +187,20 @@ impl Task {
     /// Prepares an HTTP request with any method.
     pub fn request(&self, method: impl Into<String>, url: impl Into<String>) -> Request {
         Request::new(method.into(), url.into())
+    }
+
+    /// Does something again after errors that say that another try may help, with growing durable sleeps between:
+    /// a number of tries, or a whole [`Backoff`]. Other errors and the last one are the answer. **Parks.**
+    ///
+    /// ```
+    /// # use kennel::prelude::*;
+    /// # fn prices(task: &Task) -> Result<String> {
+    /// let prices = task.retry(5, || task.get("https://api.example.com/prices").fetch()?.ok())?;
+    /// # Ok(prices.text())
+    /// # }
+    /// ```
+    pub fn retry<T>(&self, backoff: impl Into<Backoff>, work: impl FnMut() -> Result<T>) -> Result<T> {
+        backoff.into().run(self, work)
     }
 
     /// Waits until one is ready and gives its index; none if the time is up. **Parks.**

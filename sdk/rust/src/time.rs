@@ -48,13 +48,18 @@ pub(crate) fn to_time_ms(time: SystemTime) -> f64 {
 
 /// The moment that a time of the boundary names.
 pub(crate) fn from_time_ms(time: f64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + from_ms(time)
+}
+
+/// The duration that milliseconds of the boundary mean.
+pub(crate) fn from_ms(time: f64) -> Duration {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "the contract says a whole number from 0 to 2^53, and the cast saturates"
     )]
     let whole = (time as u64).min(MILLISECONDS_MAX);
-    SystemTime::UNIX_EPOCH + Duration::from_millis(whole)
+    Duration::from_millis(whole)
 }
 
 #[cfg(test)]

@@ -279,9 +279,17 @@ async fn run_bare(agent: &Agent, message: Message) -> String {
     let (tell, told) = tokio::sync::oneshot::channel();
     let calls = Box::new(InMemory { events: Vec::new(), tell: Some(tell) });
     let turn = Turn { message, checkpoint: None, generation: 1 };
-    let settings = Default::default();
-    let run =
-        Run { turn, info, settings, seed: [0; 32], limits: Limits::default(), replay_cpu_max: Duration::ZERO, calls };
+    let (settings, credentials) = Default::default();
+    let run = Run {
+        turn,
+        info,
+        settings,
+        credentials,
+        seed: [0; 32],
+        limits: Limits::default(),
+        replay_cpu_max: Duration::ZERO,
+        calls,
+    };
     drop(agent.run(run).finish().await);
     told.await.unwrap_or_default()
 }

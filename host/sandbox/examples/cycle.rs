@@ -129,6 +129,7 @@ async fn run(agent: &Agent, text: &str, calls: &Arc<AtomicU64>, print: bool) -> 
         turn: Turn { message, checkpoint: None, generation: 1 },
         info: info(),
         settings: BTreeMap::new(),
+        credentials: Vec::new(),
         seed: [1; 32],
         limits: Limits::default(),
         replay_cpu_max: Duration::ZERO,

@@ -2,7 +2,7 @@
 //!
 //! Never here: compiling (`load.rs`) and the rules of the card (`card.rs`). Called by `sandbox.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ pub(crate) async fn describe(
     limits: Limits,
 ) -> Result<AgentDescription, LoadError> {
     let limits = Arc::new(limits);
-    let facts = Facts { info: None, settings: BTreeMap::new(), limits: Arc::clone(&limits) };
+    let facts =
+        Facts { info: None, settings: BTreeMap::new(), credentials: BTreeSet::new(), limits: Arc::clone(&limits) };
     let meter = Arc::new(Meter::new());
     // A fixed seed: what `describe` returns must not depend on the day.
     let memory = Memory::new(&limits, place.budget.clone(), Arc::default());

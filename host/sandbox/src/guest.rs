@@ -2,15 +2,16 @@
 //!
 //! Never here: rules about values (`convert.rs`) and the functions themselves (`host/*.rs`). Made by `run.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chacha20::ChaCha20Rng;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::call::{Answer, Call, GuestError, HostCalls, Moment, Refusal, Seen};
+use crate::call::{Answer, Call, GuestError, HostCalls, Moment, Pending, Refusal, Seen};
 use crate::clock::Clock;
 use crate::console::Console;
+use crate::convert::give;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::meter::Meter;
@@ -44,6 +45,8 @@ pub(crate) struct Facts {
     /// None while a component is described.
     pub(crate) info: Option<TaskInfo>,
     pub(crate) settings: BTreeMap<String, String>,
+    /// Grows when the guest is told of a grant.
+    pub(crate) credentials: BTreeSet<String>,
     pub(crate) limits: Arc<Limits>,
 }
 
@@ -109,6 +112,30 @@ impl Guest {
     pub(crate) async fn call_done(&mut self, call: Call) -> Result<(), Failure> {
         match self.call(call).await? {
             Answer::Done => Ok(()),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    /// As [`Guest::call`], for calls that name what they began.
+    pub(crate) async fn call_pending(&mut self, call: Call) -> Result<Pending, Failure> {
+        match self.call(call).await? {
+            Answer::Pending(pending) => Ok(pending),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    /// As [`Guest::call`], for calls that answer yes or no.
+    pub(crate) async fn call_flag(&mut self, call: Call) -> Result<bool, Failure> {
+        match self.call(call).await? {
+            Answer::Flag(flag) => Ok(flag),
+            other => Err(self.misfit(&other)),
+        }
+    }
+
+    /// As [`Guest::call`], for calls that answer a list of names.
+    pub(crate) async fn call_names(&mut self, call: Call) -> Result<Vec<String>, Failure> {
+        match self.call(call).await? {
+            Answer::Names(names) => Ok(give::names(names, &self.facts.limits)?),
             other => Err(self.misfit(&other)),
         }
     }

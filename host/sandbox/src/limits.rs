@@ -38,6 +38,10 @@ pub struct Limits {
     pub metadata_bytes_max: usize,
     /// Bytes of one JSON Schema: compiling and checking cost far more than their length.
     pub schema_bytes_max: usize,
+    /// Pendings that one wait may name, and that a task may have open: each is a request or a message under way.
+    pub pendings_max: usize,
+    /// Bytes of one value of `kv`: it is read and written whole. Larger things belong into artifacts.
+    pub kv_value_bytes_max: usize,
     /// Levels of nested JSON: parsers of clients recurse.
     pub json_depth_max: usize,
     /// Bytes of one checkpoint: it stands in a database row and is read at every start of the generation.
@@ -71,6 +75,8 @@ impl Default for Limits {
             message_parts_max: 256,
             metadata_bytes_max: 64 * KIB,
             schema_bytes_max: 64 * KIB,
+            pendings_max: 64,
+            kv_value_bytes_max: 256 * KIB,
             json_depth_max: 64,
             checkpoint_bytes_max: MIB,
             error_bytes_max: 4 * KIB,

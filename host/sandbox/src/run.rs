@@ -74,6 +74,9 @@ pub struct Run {
     pub info: TaskInfo,
     /// The operator's settings for the agent.
     pub settings: BTreeMap<String, String>,
+    /// Names of the credentials that the agent may use, as they were when the generation began, so that a replay sees the
+    /// same. A name that `task.require-auth` grants on the way is added here.
+    pub credentials: Vec<String>,
     /// Secret to the task and stored with it: all randomness of the guest comes from it.
     pub seed: [u8; 32],
     /// What this activation may use, from where it is live.
@@ -231,7 +234,12 @@ async fn activate(place: &Place, plugin: &PluginPre<Guest>, run: Run, counts: Co
     let meter = Arc::clone(&counts.meter);
     let budget = CpuBudget { replay_max: run.replay_cpu_max, live_max: run.limits.cpu_live_max };
     let limits = Arc::new(run.limits);
-    let facts = Facts { info: Some(run.info), settings: run.settings, limits: Arc::clone(&limits) };
+    let facts = Facts {
+        info: Some(run.info),
+        settings: run.settings,
+        credentials: run.credentials.into_iter().collect(),
+        limits: Arc::clone(&limits),
+    };
     let guest = Guest::new(facts, run.seed, run.calls, counts);
     let turn = give::turn(run.turn);
     let mut instance = Instance::new(place, plugin, guest);

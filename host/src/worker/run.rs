@@ -22,8 +22,8 @@ pub(crate) fn bare(worker: &Worker, parts: Parts, calls: Box<dyn HostCalls>) -> 
     let info = info(&parts);
     let seed = seed(&parts, 1);
     let turn = Turn { message: parts.message, checkpoint: None, generation: 1 };
-    let (settings, replay_cpu_max) = Default::default();
-    Run { turn, info, settings, seed, limits: worker.sandbox_limits.clone(), replay_cpu_max, calls }
+    let (settings, credentials, replay_cpu_max) = Default::default();
+    Run { turn, info, settings, credentials, seed, limits: worker.sandbox_limits.clone(), replay_cpu_max, calls }
 }
 
 /// The answer of `task.info`.

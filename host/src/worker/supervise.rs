@@ -142,6 +142,7 @@ impl Supervisor {
                 turn: turn.clone(),
                 info: info.clone(),
                 settings: Default::default(),
+                credentials: Vec::new(),
                 seed: run::seed(&parts, begin.generation),
                 limits: self.worker.sandbox_limits.clone(),
                 replay_cpu_max,

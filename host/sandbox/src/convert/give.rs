@@ -1,6 +1,6 @@
 //! From the host to a guest: A2A objects in the types of the contract. Nothing is checked here but the size of a call.
 
-use kennel_protocol::types::{Artifact, Content, JsonObject, Message, Part, Role, Task, TaskState};
+use kennel_protocol::types::{Artifact, Content, JsonObject, JsonValue, Message, Part, Role, Task, TaskState};
 use kennel_protocol::{ContextId, TaskId, Timestamp};
 
 use super::numbers;
@@ -202,7 +202,19 @@ fn error_kind(kind: ErrorKind) -> types::ErrorKind {
     }
 }
 
-fn check_size(bytes: usize, limits: &Limits) -> Result<(), GuestError> {
+/// Names, if one call can carry them.
+pub(crate) fn names(names: Vec<String>, limits: &Limits) -> Result<Vec<String>, GuestError> {
+    check_size(names.iter().map(String::len).sum(), limits)?;
+    Ok(names)
+}
+
+/// One JSON value as text, if one call can carry it.
+pub(crate) fn json(value: &JsonValue, limits: &Limits) -> Result<String, GuestError> {
+    check_size(value.get().len(), limits)?;
+    Ok(numbers::whole(value.get()))
+}
+
+pub(super) fn check_size(bytes: usize, limits: &Limits) -> Result<(), GuestError> {
     if bytes <= limits.call_bytes_max {
         return Ok(());
     }
@@ -210,7 +222,7 @@ fn check_size(bytes: usize, limits: &Limits) -> Result<(), GuestError> {
     Err(GuestError::new(ErrorKind::Limit, "call-bytes", message))
 }
 
-fn message_bytes(message: &Message) -> usize {
+pub(super) fn message_bytes(message: &Message) -> usize {
     let metadata = message.metadata.as_ref().map_or(0, |object| object.get().len());
     message.parts.iter().map(part_bytes).sum::<usize>().saturating_add(metadata)
 }

@@ -14,7 +14,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::bindings::exports::kennel::agent::agent as run;
 use crate::bindings::kennel::agent::{artifact, task, types};
-use crate::call::{AuthRequest, Draft, ErrorKind, GuestError, Heading, Progress};
+use crate::call::{AuthRequest, Draft, ErrorKind, GuestError, Heading, Pending, Progress};
 use crate::limits::{Limits, bytes_text, cut};
 use crate::run::Outcome;
 
@@ -35,11 +35,11 @@ const RESERVED_KEY: &str = "keys that start with urn:kennel: are the host's";
 
 type Result<T> = std::result::Result<T, GuestError>;
 
-fn invalid(field: &str, message: impl Into<String>) -> GuestError {
+pub(super) fn invalid(field: &str, message: impl Into<String>) -> GuestError {
     GuestError::new(ErrorKind::Invalid, field, message)
 }
 
-fn limit(name: &str, message: impl Into<String>) -> GuestError {
+pub(super) fn limit(name: &str, message: impl Into<String>) -> GuestError {
     GuestError::new(ErrorKind::Limit, name, message)
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn metadata(text: Option<String>, limits: &Limits) -> Result<Option<J
 }
 
 /// An object without keys of the host.
-fn own_object(field: &str, text: Option<String>, limits: &Limits) -> Result<Option<JsonObject>> {
+pub(super) fn own_object(field: &str, text: Option<String>, limits: &Limits) -> Result<Option<JsonObject>> {
     let object = object(field, text, limits)?;
     if let Some(object) = &object {
         let mut reader = serde_json::Deserializer::from_str(object.get());
@@ -251,6 +251,18 @@ pub(crate) fn duration(field: &str, millis: f64) -> Result<Duration> {
 /// How long to wait.
 pub(crate) fn timeout(millis: Option<f64>) -> Result<Option<Duration>> {
     millis.map(|millis| duration("timeout", millis)).transpose()
+}
+
+/// What to wait for.
+pub(crate) fn pendings(list: Vec<Pending>, timeout: Option<Duration>, limits: &Limits) -> Result<Vec<Pending>> {
+    let pendings_max = limits.pendings_max;
+    if list.len() > pendings_max {
+        return Err(limit("pendings", format!("At most {pendings_max} pendings can be waited for.")));
+    }
+    if list.is_empty() && timeout.is_none() {
+        return Err(invalid("pendings", "An empty list without a time-out would wait for ever."));
+    }
+    Ok(list)
 }
 
 fn whole_millis(field: &str, millis: f64) -> Result<u64> {

@@ -1,4 +1,4 @@
-//! `config`: the operator's settings for this agent.
+//! `config`: the operator's settings for this agent, and the names of its credentials.
 
 use crate::bindings::kennel::agent::config::Host;
 use crate::guest::Guest;
@@ -13,7 +13,6 @@ impl Host for Guest {
     }
 
     fn credentials(&mut self) -> wasmtime::Result<Vec<String>> {
-        // Credentials come with policy: until then nothing is granted.
-        Ok(Vec::new())
+        Ok(self.facts.credentials.iter().cloned().collect())
     }
 }

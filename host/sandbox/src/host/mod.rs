@@ -13,11 +13,3 @@ mod peers;
 mod task;
 mod types;
 mod wait;
-
-use crate::call::{ErrorKind, GuestError};
-
-/// The answer of an interface that this host does not carry yet.
-fn not_offered(interface: &str) -> GuestError {
-    let message = format!("This host does not offer {interface} yet.");
-    GuestError::new(ErrorKind::Unavailable, interface, message)
-}

@@ -66,7 +66,12 @@ impl Host for Guest {
         let prompt = take::draft(prompt, &self.facts.limits)?;
         let request = take::auth_request(request)?;
         match self.call(Call::RequireAuth { prompt, request }).await? {
-            Answer::Auth(auth) => Ok(give::auth(auth)),
+            Answer::Auth(auth) => {
+                if let crate::call::Auth::Granted(name) = &auth {
+                    self.facts.credentials.insert(name.clone());
+                }
+                Ok(give::auth(auth))
+            }
             other => Err(self.misfit(&other)),
         }
     }

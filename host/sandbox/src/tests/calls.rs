@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fixture::{GuestText, Home, LOG, START, Worker, run, start};
-use crate::call::{Call, ErrorKind, GuestError, LogLevel, Refusal};
+use crate::call::{Call, ErrorKind, GuestError, KvScope, LogLevel, Refusal};
 use crate::{Agent, End, Limits, Outcome, Run, TrapReason};
 
 const SLEEP: &str = r#"(import "kennel:agent/wait@0.1.0" "sleep" (func $sleep (param f64 i32)))"#;
@@ -100,16 +100,22 @@ async fn lines_come_before_the_call_that_follows_them() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_yet_says_so() {
+async fn a_value_of_the_agent_is_asked_for() {
     let component = GuestText {
         // `kv.get(scope, key)`: its result has the error record at 4, as that of `run`.
         imports: r#"(import "kennel:agent/kv@0.1.0" "get" (func $get (param i32 i32 i32 i32)))"#,
+        data: "k",
         run: "(call $get (i32.const 0) (i32.const 1024) (i32.const 1) (i32.const 256)) (i32.const 256)",
         ..GuestText::default()
     };
-    let (finished, _) = Home::new().run(&component.component()).await;
-    let is_expected = |error: &GuestError| (error.kind, error.code.as_str()) == (ErrorKind::Unavailable, "kv");
-    assert!(matches!(&finished.end, End::Error(error) if is_expected(error)), "{:?}", finished.end);
+    let home = Home::new();
+    let agent = home.agent(&component.component()).await;
+    let error = GuestError::new(ErrorKind::Denied, "kv.agent", "The agent has no values.");
+    let (worker, seen) = Worker::refusing(error.clone());
+    let finished = start(&agent, worker, Limits::default()).finish().await;
+    assert!(matches!(&finished.end, End::Error(found) if *found == error), "{:?}", finished.end);
+    let seen = seen.lock().unwrap();
+    assert!(matches!(&seen.calls[..], [Call::KvGet { scope: KvScope::Agent, key }] if key == "k"), "{:?}", seen.calls);
 }
 
 /// Returns as a checkpoint what it drew and saw, before a call and after it: 80 bytes each.

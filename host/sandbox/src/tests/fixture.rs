@@ -12,7 +12,11 @@ use kennel_protocol::{TaskId, Timestamp};
 use tempfile::TempDir;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
-use crate::call::{Answer, Call, CallFuture, GuestError, HostCalls, LogLine, Moment, Refusal, Seen};
+use crate::budget::Budget;
+use crate::call::{Answer, Call, CallFuture, ErrorKind, GuestError, HostCalls, LogLine, Moment, Refusal, Seen};
+use crate::guest::{Counts, Facts, Failure, Guest};
+use crate::memory::Memory;
+use crate::meter::Meter;
 use crate::{Agent, Finished, Limits, Run, Running, Sandbox, SandboxConfig, TaskInfo, Turn};
 
 /// A core module. Texts below 4096 are the guest's own; there the card begins.
@@ -177,9 +181,9 @@ fn escape(bytes: &[u8]) -> String {
 }
 
 /// A record of the canonical ABI: fields in place, texts and lists behind them.
-struct Memory(Vec<u8>);
+struct Record(Vec<u8>);
 
-impl Memory {
+impl Record {
     fn number(&mut self, at: usize, number: usize) {
         self.0[at..at + 4].copy_from_slice(&u32::try_from(number).unwrap().to_le_bytes());
     }
@@ -216,7 +220,7 @@ impl Memory {
 
 impl Card {
     fn bytes(&self) -> Vec<u8> {
-        let mut memory = Memory(vec![0; 144]);
+        let mut memory = Record(vec![0; 144]);
         memory.text(0, "tester");
         memory.text(8, "Does one thing.");
         memory.text(16, "1.2.3");
@@ -384,11 +388,24 @@ pub(super) fn run(calls: Box<dyn HostCalls>, limits: Limits) -> Run {
         turn: Turn { message: message(), checkpoint: None, generation: 1 },
         info: info(),
         settings: BTreeMap::from([("color".to_owned(), "red".to_owned())]),
+        credentials: vec!["weather".to_owned(), "mail".to_owned()],
         seed: [7; 32],
         limits,
         replay_cpu_max: Duration::from_secs(10),
         calls,
     }
+}
+
+/// The state of an instance without the instance, for host functions that are called by hand.
+pub(super) fn state(calls: Box<dyn HostCalls>, limits: Limits) -> Guest {
+    let facts = Facts {
+        info: None,
+        settings: BTreeMap::new(),
+        credentials: ["weather".to_owned(), "mail".to_owned()].into(),
+        limits: Arc::new(limits),
+    };
+    let memory = Memory::new(&facts.limits, Budget::new(0), Arc::default());
+    Guest::new(facts, [0; 32], calls, Counts { meter: Arc::new(Meter::new()), memory })
 }
 
 fn message() -> Message {
@@ -415,6 +432,18 @@ fn info() -> TaskInfo {
         request_metadata: None,
         created: Timestamp::from_millis(999_000),
         expires: Timestamp::from_millis(9_000_000),
+    }
+}
+
+/// The guest gets an error of this kind and code.
+#[track_caller]
+pub(super) fn check_error<T: std::fmt::Debug>(result: Result<T, Failure>, kind: ErrorKind, code: &str) {
+    match result.unwrap_err() {
+        Failure::Guest(error) => {
+            assert_eq!((error.kind, error.code.as_str()), (kind, code), "{error:?}");
+            assert!(error.message.ends_with('.'), "{error:?}");
+        }
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Waiting in WASI is a call of the worker, once for each wait in which nothing is ready, and never of the host's clock.
 
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,12 +16,8 @@ use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
 use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
 use wasmtime_wasi::sockets::WasiSocketsView as _;
 
-use super::fixture::{GuestText, Home, Notes, START, Worker, component_of, start};
-use crate::budget::Budget;
+use super::fixture::{GuestText, Home, START, Worker, component_of, start, state};
 use crate::call::{Answer, Call, ErrorKind, GuestError, Moment, Refusal};
-use crate::guest::{Counts, Facts, Guest};
-use crate::memory::Memory;
-use crate::meter::Meter;
 use crate::{End, Limits, LoadError, Outcome, TrapReason};
 
 /// What guests of this file import. Handles are kept in the locals `$a` and `$b` of `run`.
@@ -194,20 +189,14 @@ async fn timers_that_are_dropped_do_not_add_up() {
     assert!(matches!(finished.end, End::Trap(_)), "{:?}", finished.end);
 }
 
-fn state() -> (Guest, Arc<Mutex<Notes>>) {
-    let (worker, notes) = Worker::new();
-    let facts = Facts { info: None, settings: Default::default(), limits: Arc::new(Limits::default()) };
-    let memory = Memory::new(&facts.limits, Budget::new(0), Arc::default());
-    (Guest::new(facts, [0; 32], worker, Counts { meter: Arc::new(Meter::new()), memory }), notes)
-}
-
 fn borrowed(pollable: &Resource<DynPollable>) -> Resource<DynPollable> {
     Resource::new_borrow(pollable.rep())
 }
 
 #[tokio::test]
 async fn dropping_a_pollable_frees_its_entry_and_its_number() {
-    let (mut guest, notes) = state();
+    let (worker, notes) = Worker::new();
+    let mut guest = state(worker, Limits::default());
     let old = guest.subscribe_duration(1_000_000_000).unwrap();
     let other = guest.subscribe_duration(9_000_000_000).unwrap();
     assert_eq!(guest.timers.count(), 2);
@@ -228,7 +217,7 @@ async fn dropping_a_pollable_frees_its_entry_and_its_number() {
 
 #[tokio::test]
 async fn there_is_nothing_else_to_wait_for() {
-    let (mut guest, _) = state();
+    let mut guest = state(Worker::new().0, Limits::default());
     for family in [network::IpAddressFamily::Ipv4, network::IpAddressFamily::Ipv6] {
         assert!(guest.sockets().create_tcp_socket(family).is_err());
         assert!(guest.sockets().create_udp_socket(family).await.is_err());

@@ -65,28 +65,13 @@ impl Default for TaskLimits {
     }
 }
 
-/// Bounds on durable values.
-#[derive(Clone, Copy, Debug)]
-pub struct KvLimits {
-    /// Bytes of one value: it stands in the row of its key, and what is larger is an artifact.
-    pub value_bytes_max: usize,
-    /// Bytes of all keys and values of one scope: values are for what agents remember, not for files.
-    pub bytes_max: u64,
-}
-
-impl Default for KvLimits {
-    fn default() -> KvLimits {
-        KvLimits { value_bytes_max: 256 << 10, bytes_max: 64 << 20 }
-    }
-}
-
 /// Every bound of the host that is not the sandbox's.
 #[derive(Clone, Debug)]
 pub struct HostLimits {
     /// Bounds on one task.
     pub task: TaskLimits,
-    /// Bounds on durable values.
-    pub kv: KvLimits,
+    /// Bytes of all keys and values of one scope of `kv`: values are for what agents remember, not for files.
+    pub kv_bytes_max: u64,
     /// Bytes of a request body: the largest call of an agent has the same bound.
     pub body_bytes_max: usize,
     /// How long a client may take to send a request's headers.
@@ -117,7 +102,7 @@ impl Default for HostLimits {
     fn default() -> HostLimits {
         HostLimits {
             task: TaskLimits::default(),
-            kv: KvLimits::default(),
+            kv_bytes_max: 64 << 20,
             body_bytes_max: 16 << 20,
             header_time_max: Duration::from_secs(10),
             body_time_max: Duration::from_secs(60),

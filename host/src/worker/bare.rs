@@ -107,7 +107,7 @@ pub(crate) async fn answer(worker: Arc<Worker>, bare: Bare) {
         tenant: tenant.clone(),
         agent: facts.agent.clone(),
         task: task.clone(),
-        values: Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv),
+        values: Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max),
         clock,
         started,
         calls: 0,

@@ -82,7 +82,8 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), start, accepted);
     let credentials = version.agent.card().requests.iter().filter(|request| request.kind == "credential");
     let names = (key.tenant.clone(), key.task.clone());
-    let values = Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv);
+    let values =
+        Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max);
     let shared = Arc::new(Facts {
         store: Arc::clone(&worker.store),
         subject: Subject { task: key.task.clone(), context: facts.context.clone() },

@@ -18,7 +18,6 @@ use kennel_sandbox::call::{Answer, Call, ErrorKind, GuestError, KvEntry, KvScope
 use kennel_store::{KvExpect, KvKey, KvRange, KvWrite, Store};
 
 use super::activation::{not_offered, unavailable};
-use crate::config::KvLimits;
 use crate::work::TaskFacts;
 use owner::{Owner, name};
 use writing::Writing;
@@ -46,14 +45,15 @@ pub(super) fn is_kv(call: &Call) -> bool {
 pub(crate) struct Values {
     store: Arc<Store>,
     owner: Owner,
-    limits: KvLimits,
+    /// Bytes of one scope.
+    bytes_max: u64,
     /// Whether a change of this run may be on its way to the store.
     unwritten: bool,
     /// Bytes that may be written into a scope before the next look at how full it is.
     trusted: HashMap<KvScope, u64>,
 }
 
-/// A value that an agent wants written, within the bound on one.
+/// A value that an agent wants written. The sandbox has checked that it is not too large, nor its key.
 #[derive(Clone)]
 struct NewValue {
     scope: KvScope,
@@ -82,10 +82,10 @@ impl Values {
         names: (TenantId, TaskId),
         facts: &TaskFacts,
         card: &AgentDescription,
-        limits: KvLimits,
+        bytes_max: u64,
     ) -> Values {
         let owner = Owner::new(names, facts, card);
-        Values { store, owner, limits, unwritten: false, trusted: HashMap::new() }
+        Values { store, owner, bytes_max, unwritten: false, trusted: HashMap::new() }
     }
 
     /// How a run without a task writes what its `number`th call changes.
@@ -108,7 +108,7 @@ impl Values {
                 Ok(Given::Value(Answer::Names(keys.map_err(|error| unavailable(&error))?)))
             }
             Call::KvPut { scope, key, value } => {
-                let new = self.new_value(scope, key, value)?;
+                let new = NewValue { scope, at: self.owner.place(scope, key)?, value };
                 self.room(&new, writing).await?;
                 let version = self.owner.version(writing.number());
                 let answer = Answer::Version(version.clone());
@@ -117,7 +117,7 @@ impl Values {
                 Ok(Given::Changed(answer))
             }
             Call::KvSwap { scope, key, expected, value } => {
-                let new = self.new_value(scope, key, value)?;
+                let new = NewValue { scope, at: self.owner.place(scope, key)?, value };
                 self.swap(new, expected, writing).await
             }
             Call::KvDelete { scope, key } => {
@@ -180,16 +180,6 @@ impl Values {
         Ok(entry.map(|entry| KvEntry { value: entry.value, version: entry.version }))
     }
 
-    fn new_value(&self, scope: KvScope, key: String, value: Bytes) -> Result<NewValue, GuestError> {
-        let at = self.owner.place(scope, key)?;
-        let most = self.limits.value_bytes_max;
-        if value.len() <= most {
-            return Ok(NewValue { scope, at, value });
-        }
-        let text = format!("a value has at most {most} bytes, this one {}", value.len());
-        Err(GuestError::new(ErrorKind::Limit, "kv-value-bytes", text))
-    }
-
     /// Whether the scope has room for a value. Runs that write at the same moment do not see each other here:
     /// together they may go over the bound by what is on its way.
     async fn room(&mut self, new: &NewValue, writing: &mut impl Writing) -> Result<(), Refusal> {
@@ -200,7 +190,7 @@ impl Values {
             self.trusted.insert(*scope, trusted - bytes);
             return Ok(());
         }
-        let most = self.limits.bytes_max;
+        let most = self.bytes_max;
         let mut after = self.total_with(at, bytes).await?;
         if after.saturating_add(ROOM_BYTES) > most {
             self.settle(writing).await?;

@@ -9,9 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::work::TaskFacts;
 
-/// Bytes of a key.
-const KEY_BYTES_MAX: usize = 256;
-/// All of them.
+/// All scopes.
 pub(super) const SCOPES: [KvScope; 4] = [KvScope::Agent, KvScope::Context, KvScope::Caller, KvScope::Tenant];
 
 /// The name of a scope in cards and errors, as `kv.wit` has it.
@@ -55,12 +53,12 @@ impl Owner {
         let (named, code) = (name(scope), format!("kv.{}", name(scope)));
         if !self.granted.contains(&scope) {
             let text = format!(
-                "The agent's card does not ask for values of the scope `{named}`: request `{named}` of the kind `kv` in it."
+                "the agent's card does not ask for values of the scope `{named}`: add a request of the kind `kv` and this name"
             );
             return Err(GuestError::new(ErrorKind::Denied, &code, text));
         }
         if scope == KvScope::Caller && self.principal.is_anonymous() {
-            let text = "The caller is anonymous, so nothing can be kept for it: use the scope `context`, or let callers sign in.";
+            let text = "the caller is anonymous, so nothing can be kept for it: use the scope `context`, or let callers sign in";
             return Err(GuestError::new(ErrorKind::Denied, &code, text));
         }
         let (agent, principal) = (self.agent.as_str(), self.principal.as_str());
@@ -75,12 +73,7 @@ impl Owner {
 
     /// Where a key stands.
     pub(super) fn place(&self, scope: KvScope, key: String) -> Result<KvKey, GuestError> {
-        let scope = self.scope(scope)?;
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            let text = format!("a key has 1 to {KEY_BYTES_MAX} bytes, this one {}", key.len());
-            return Err(GuestError::new(ErrorKind::Invalid, "key", text));
-        }
-        Ok(KvKey { scope, key })
+        Ok(KvKey { scope: self.scope(scope)?, key })
     }
 
     /// The version that the `n`th call of the task gives to what it writes. Made without a look, and the same whenever it is made.

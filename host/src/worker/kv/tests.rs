@@ -1,10 +1,17 @@
 //! Who shares which values, what conditions and bounds do, and that an answer is true of the very entry that it is about.
 
-use kennel_store::{Clock, Pokes, StoreOptions};
+use kennel_protocol::fold::Fold;
+use kennel_protocol::types::{StreamResponse, Task, TaskState, TaskStatus};
+use kennel_protocol::{ContextId, PrincipalId, Seq, Ver};
+use kennel_store::{
+    Clock, Inbound, NewAnswer, NewCall, NewTask, Pokes, Position, StoreOptions, Stored, TaskKey, claim_of,
+};
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
 use super::owner::SCOPES;
 use super::*;
+use crate::worker::lane::{Lane, Start};
 
 /// A store and runs on it.
 struct Lab {
@@ -241,4 +248,105 @@ async fn a_run_looks_again_before_it_has_written_what_it_trusts() {
     let range = Call::KvKeys { scope: KvScope::Agent, prefix: String::new(), after: None, limit: u32::MAX };
     let Ok(Answer::Names(names)) = one.call(range).await else { panic!("no keys") };
     assert_eq!(names.len(), 255);
+}
+
+/// The lane of a new task.
+async fn lane(lab: &Lab) -> Lane {
+    let (key, context) =
+        (TaskKey { tenant: TenantId::default_tenant(), task: TaskId::generate() }, ContextId::generate());
+    let now = lab.store.clock().now();
+    let status = TaskStatus { state: TaskState::Working, message: None, timestamp: Some(now) };
+    let event = StreamResponse::Task(Task {
+        id: key.task.clone(),
+        context_id: context.clone(),
+        status,
+        artifacts: None,
+        history: Vec::new(),
+        metadata: None,
+    });
+    let new = NewTask {
+        key,
+        owner: PrincipalId::anonymous(),
+        context,
+        agent: "notes".parse().unwrap(),
+        digest: kennel_protocol::Digest::from_bytes([7; 32]),
+        created: now,
+        expires: now,
+        request: Bytes::from_static(b"{}"),
+        event: serde_json::to_vec(&event).unwrap().into(),
+        message: Inbound { message_id: "m".to_owned(), hash: [0; 32], stored: Stored::plain("{}") },
+        start: kennel_store::Start::Leased,
+    };
+    let claim = claim_of(&new).unwrap();
+    lab.store.accept(new).await.unwrap();
+    let mut fold = Fold::default();
+    fold.apply(Seq::FIRST, &event).unwrap();
+    let at = Position { ver: Ver::new(1), rev: Seq::FIRST };
+    let start = Start { at, fold, calls: 0, tried: false, suspect: None };
+    Lane::new(Arc::clone(&lab.store), claim, TaskTracker::new(), start, None)
+}
+
+fn row(idx: u32) -> NewCall {
+    NewCall {
+        idx,
+        generation: 1,
+        call: "kv.swap",
+        hash: [0; 32],
+        request: String::new(),
+        answer: Some(NewAnswer { result: Stored::plain("{}"), at_us: 1 }),
+        seq: None,
+        due: None,
+        asked_us: 1,
+        cpu_us: 1,
+    }
+}
+
+fn at(key: &str) -> KvKey {
+    KvKey { scope: "s".to_owned(), key: key.to_owned() }
+}
+
+fn write(key: &str, version: &str) -> KvWrite {
+    let entry = kennel_store::KvEntry { value: Bytes::from_static(b"v"), version: version.to_owned() };
+    KvWrite { at: at(key), entry: Some(entry) }
+}
+
+fn absent(key: &str) -> KvExpect {
+    KvExpect { at: at(key), version: None }
+}
+
+async fn version(lab: &Lab, key: &str) -> Option<String> {
+    lab.store.kv_entry(&TenantId::default_tenant(), &at(key)).await.unwrap().map(|entry| entry.version)
+}
+
+#[tokio::test]
+async fn a_conflict_leaves_the_lane_as_it_was() {
+    let lab = Lab::new().await;
+    let lane = lane(&lab).await;
+    lane.change(row(1), write("a", "v1")).await.unwrap();
+    assert!(!lane.change_if(row(2), write("a", "v2"), absent("a")).await.unwrap());
+    assert!(lane.change_if(row(2), write("b", "v2"), absent("b")).await.unwrap());
+    lane.change(row(3), write("a", "v3")).await.unwrap();
+    lane.flush().await.unwrap();
+    assert_eq!((version(&lab, "a").await, version(&lab, "b").await), (Some("v3".to_owned()), Some("v2".to_owned())));
+    let end = lab.store.journal_end(lane.claim().key()).await.unwrap();
+    assert_eq!((end.last, end.counted), (3, 3));
+}
+
+#[tokio::test]
+async fn a_change_whose_guest_was_stopped_meanwhile_comes_to_its_end() {
+    let lab = Lab::new().await;
+    let lane = lane(&lab).await;
+    lane.change(row(1), write("a", "v1")).await.unwrap();
+    lane.flush().await.unwrap();
+    for (key, idx, last) in [("b", 2, 2), ("a", 3, 2)] {
+        tokio::select! {
+            biased;
+            _ = lane.change_if(row(idx), write(key, "v2"), absent(key)) => panic!("it did not wait for the disk"),
+            () = std::future::ready(()) => {}
+        }
+        lane.flush().await.unwrap();
+        let end = lab.store.journal_end(lane.claim().key()).await.unwrap();
+        assert_eq!((end.last, end.counted), (last, last));
+    }
+    assert_eq!((version(&lab, "a").await, version(&lab, "b").await), (Some("v1".to_owned()), Some("v2".to_owned())));
 }

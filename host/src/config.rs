@@ -87,6 +87,8 @@ impl Default for TaskLimits {
 pub struct HostLimits {
     /// Bounds on one task.
     pub task: TaskLimits,
+    /// Bytes of all keys and values of one scope of `kv`: values are for what agents remember, not for files.
+    pub kv_bytes_max: u64,
     /// Bytes of a request body: the largest call of an agent has the same bound.
     pub body_bytes_max: usize,
     /// How long a client may take to send a request's headers.
@@ -117,6 +119,7 @@ impl Default for HostLimits {
     fn default() -> HostLimits {
         HostLimits {
             task: TaskLimits::default(),
+            kv_bytes_max: 64 << 20,
             body_bytes_max: 16 << 20,
             header_time_max: Duration::from_secs(10),
             body_time_max: Duration::from_secs(60),

@@ -23,6 +23,7 @@ mod cards;
 mod durability;
 mod errors;
 mod folder;
+mod kv;
 mod limits;
 mod lists;
 mod methods;

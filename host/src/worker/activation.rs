@@ -20,6 +20,7 @@ use super::course::Course;
 use super::event::{Subject, progress_part};
 use super::inbox::{Cancel, Inbox, Woken};
 use super::journal::{Asked, Journal, Kind, Recorded, Step, kind};
+use super::kv::{Given, Journaled, Values, is_kv};
 use super::lane::{Close, Dead, Lane, When};
 use super::logs;
 use super::outside::{Grants, is_outside, too_late};
@@ -52,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) agent: AgentId,
     /// Credentials that the card asks for.
     pub(crate) credentials: Vec<String>,
+    /// The durable values that it may use.
+    pub(crate) values: Values,
     /// Whether WORKING was written.
     pub(crate) begun: AtomicBool,
     /// What the supervisor watches.
@@ -96,6 +99,7 @@ pub(crate) struct Activation {
     /// Whether what a former activation left open has been decided.
     pub(crate) settled: bool,
     pub(crate) inbox: Inbox,
+    pub(crate) values: Values,
     /// The accept that is still to be made, in the reply mode `auto`.
     pub(crate) opening: Option<Opening>,
     /// Tasks that messages to the agent named, which it may therefore read.
@@ -157,6 +161,7 @@ impl Activation {
         match step {
             Step::Begun(asked) => self.repeat_start(call, &asked, None),
             Step::Recorded(asked, recorded) => self.repeat(call, &asked, recorded).await,
+            Step::Live(asked) if is_kv(&call) => self.durable_value(call, &asked).await,
             Step::Live(asked) => match kind(&call) {
                 Kind::Effect => self.affect(call, &asked).await,
                 Kind::Value => self.value(call, &asked).await,
@@ -339,6 +344,17 @@ impl Activation {
         self.answer_value(asked, answer).await
     }
 
+    /// Looks at a durable value or changes one. A change is recorded in its own transaction, what was only seen as any value.
+    async fn durable_value(&mut self, call: Call, asked: &Asked) -> Result<Answer, Refusal> {
+        let mut writing = Journaled { lane: &self.lane, journal: &mut self.journal, asked };
+        match self.values.carry_out(call, &mut writing).await {
+            Ok(Given::Changed(answer)) => Ok(answer),
+            Ok(Given::Value(answer)) => self.answer_value(asked, Ok(answer)).await,
+            Err(Refusal::Guest(error)) => self.answer_value(asked, Err(error)).await,
+            Err(Refusal::Abandon) => Err(Refusal::Abandon),
+        }
+    }
+
     /// Records an answer that has no event, and gives it.
     pub(super) async fn answer_value(
         &mut self,
@@ -490,7 +506,9 @@ pub(crate) fn references(message: &Message) -> Vec<TaskId> {
 fn opens_task(call: &Call) -> bool {
     match kind(call) {
         Kind::Look => false,
-        Kind::Value => !matches!(call, Call::Related { .. } | Call::RelatedIds { .. }),
+        Kind::Value => {
+            !matches!(call, Call::Related { .. } | Call::RelatedIds { .. } | Call::KvGet { .. } | Call::KvKeys { .. })
+        }
         Kind::Effect | Kind::Wait | Kind::Start => true,
     }
 }

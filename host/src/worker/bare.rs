@@ -1,4 +1,4 @@
-//! Runs that answer with a bare message: no task, nothing stored, no replay.
+//! Runs that answer with a bare message: no task, no replay, and nothing stored but the durable values that they change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use kennel_sandbox::{End, Outcome};
 use kennel_store::Clock;
 
 use super::event::Subject;
+use super::kv::{Given, Values, is_kv};
 use super::{Worker, logs, run};
 use crate::work::{Bare, BareEnd};
 
@@ -25,6 +26,9 @@ struct BareCalls {
     task: TaskId,
     clock: Clock,
     started: Timestamp,
+    values: Values,
+    /// Calls of `kv` so far.
+    calls: u32,
 }
 
 impl HostCalls for BareCalls {
@@ -39,6 +43,7 @@ impl HostCalls for BareCalls {
                 }
                 Call::Sleep { .. } => Err(too_long()),
                 Call::CancelRequested => Ok(Answer::Cancel(None)),
+                call if is_kv(&call) => self.durable_value(call).await,
                 _ => Err(denied()),
             }
         })
@@ -54,6 +59,17 @@ impl HostCalls for BareCalls {
 
     fn is_live(&self) -> bool {
         true
+    }
+}
+
+impl BareCalls {
+    /// A change is in the store when this returns. The message may still fail: then it stays, as with any service that was called.
+    async fn durable_value(&mut self, call: Call) -> Result<Answer, Refusal> {
+        self.calls += 1;
+        let mut writing = self.values.direct(self.calls);
+        match self.values.carry_out(call, &mut writing).await? {
+            Given::Value(answer) | Given::Changed(answer) => Ok(answer),
+        }
     }
 }
 
@@ -86,7 +102,16 @@ pub(crate) async fn answer(worker: Arc<Worker>, bare: Bare) {
     let subject = Subject { task: task.clone(), context: facts.context.clone() };
     let clock = worker.store.clock().clone();
     let started = clock.now();
-    let calls = BareCalls { tenant: tenant.clone(), agent: facts.agent.clone(), task: task.clone(), clock, started };
+    let names = (tenant.clone(), task.clone());
+    let calls = BareCalls {
+        tenant: tenant.clone(),
+        agent: facts.agent.clone(),
+        task: task.clone(),
+        values: Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max),
+        clock,
+        started,
+        calls: 0,
+    };
     let running =
         version.agent.run(run::bare(&worker, run::Parts { tenant, task, facts, message: asked }, Box::new(calls)));
     let control = running.control();

@@ -12,22 +12,18 @@ use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{StreamResponse, TaskState};
 use kennel_protocol::{Digest, Seq, Timestamp};
 use kennel_store::{
-    Claim, Commit, Committed, NewAnswer, NewCall, NewEvent, Position, RunChange, Store, StoreError, Stored, Wait,
+    Claim, Commit, Committed, KvExpect, KvWrite, NewAnswer, NewCall, NewEvent, Position, RunChange, Store, StoreError,
+    Stored, Wait,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
+
+use super::body::Tail;
 
 /// Rows that may wait before a host call waits too.
 const ROWS_MAX: usize = 64;
 /// Bytes that may wait before a host call waits too.
 const BYTES_MAX: usize = 256 << 10;
-/// Events after which the folded body is written again…
-const FOLD_EVENTS: u64 = 64;
-/// …or bytes. A body that has grown waits until half its size has come on top: else a long task would write its
-/// artifacts again and again.
-const FOLD_BYTES: usize = 256 << 10;
-/// A task that ended with at most this many events is folded from them faster than a second row is read.
-const SHORT_EVENTS: u64 = 8;
 /// Pauses between tries while the store does not take a commit.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -109,18 +105,12 @@ struct Queue {
     events: Vec<NewEvent>,
     calls: Vec<NewCall>,
     answers: Vec<(u32, NewAnswer)>,
+    kv: Vec<KvWrite>,
     taken: Vec<u32>,
     bytes: usize,
     close: Option<Close>,
     /// Whether it holds more than rows that can wait.
     urgent: bool,
-}
-
-#[derive(Default)]
-struct Tail {
-    events: u64,
-    bytes: usize,
-    body_bytes: usize,
 }
 
 impl Queue {
@@ -233,6 +223,61 @@ impl Lane {
         Ok(())
     }
 
+    /// Queues the row of a call that changes a durable value, with the change. Cancel safe.
+    pub(crate) async fn change(&self, call: NewCall, write: KvWrite) -> Result<(), Dead> {
+        self.room().await?;
+        let mut state = self.state();
+        state.queue.bytes += write.bytes();
+        state.queue.kv.push(write);
+        state.queue.add_call(call);
+        state.queue.urgent = true;
+        state.calls += 1;
+        self.send(&mut state);
+        Ok(())
+    }
+
+    /// As [`Lane::change`], if the value is as expected, in a commit of its own: what is queued goes before it, what comes meanwhile
+    /// behind it, so that nothing else falls with the condition. Returns when it is on disk. False: the value is another, and nothing was
+    /// written. Cancel safe: begun, the commit comes to its end by itself.
+    pub(crate) async fn change_if(&self, call: NewCall, write: KvWrite, expect: KvExpect) -> Result<bool, Dead> {
+        let told = loop {
+            self.flush().await?;
+            let mut state = self.state();
+            if state.in_flight || state.dead || !state.queue.is_empty() {
+                continue;
+            }
+            let tried = state.tried;
+            state.queue.kv.push(write);
+            state.queue.add_call(call);
+            state.calls += 1;
+            state.in_flight = true;
+            let commit = Commit { kv_expect: Some(expect), ..state.take() };
+            let (tell, told) = oneshot::channel();
+            let lane = self.clone();
+            self.shared.commits.spawn(async move {
+                // Nobody waits for it if the guest was stopped meanwhile.
+                tell.send(lane.commit_if(commit, tried).await).ok();
+                lane.commit_all().await;
+            });
+            break told;
+        };
+        told.await.unwrap_or(Err(Dead))
+    }
+
+    /// Commits what has a condition. The lane stands where it stood if that does not hold.
+    async fn commit_if(&self, commit: Commit, tried: bool) -> Result<bool, Dead> {
+        let written = self.write(commit).await;
+        if let Ok(Committed::Conflict) = written {
+            let mut state = self.state();
+            state.calls -= 1;
+            state.tried = tried;
+            return Ok(false);
+        }
+        let applied = written.and_then(|committed| self.applied(committed));
+        self.go_on(applied);
+        applied.map(|_| true)
+    }
+
     /// Queues what came of a call that was under way, with the message or the request to stop that it took.
     pub(crate) fn answer(&self, idx: u32, answer: NewAnswer, taken: Option<u32>) {
         let mut state = self.state();
@@ -288,8 +333,7 @@ impl Lane {
             return self.give_up(error);
         }
         state.last = seq;
-        state.tail.events += 1;
-        state.tail.bytes += body.len();
+        state.tail.add(body.len());
         state.queue.bytes += body.len();
         let stop = stop_of(event);
         let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
@@ -360,20 +404,25 @@ impl Lane {
     /// Commits until nothing is queued.
     async fn commit_all(&self) {
         while let Some(commit) = self.next_commit() {
-            let applied = self.commit(commit).await;
-            let mut state = self.state();
-            match applied {
-                Ok(at) => state.at = at,
-                Err(Dead) => state.dead = true,
-            }
-            let suspect = if state.tried { None } else { state.suspect.take() };
-            drop(state);
-            if suspect.is_some() {
-                // It got further, so the next one may try.
-                drop(suspect);
-                self.shared.store.wakes().poke_due();
-            }
-            self.shared.moved.notify_waiters();
+            let applied = self.write(commit).await.and_then(|committed| self.applied(committed));
+            self.go_on(applied);
+        }
+        self.shared.moved.notify_waiters();
+    }
+
+    /// Notes where the log stands after a commit, or that the lane is dead.
+    fn go_on(&self, applied: Result<Position, Dead>) {
+        let mut state = self.state();
+        match applied {
+            Ok(at) => state.at = at,
+            Err(Dead) => state.dead = true,
+        }
+        let suspect = if state.tried { None } else { state.suspect.take() };
+        drop(state);
+        if suspect.is_some() {
+            // It got further, so the next one may try.
+            drop(suspect);
+            self.shared.store.wakes().poke_due();
         }
         self.shared.moved.notify_waiters();
     }
@@ -385,36 +434,11 @@ impl Lane {
             state.in_flight = false;
             return None;
         }
-        let queue = std::mem::take(&mut state.queue);
-        let further = state.tried && !queue.calls.is_empty();
-        state.tried &= !further;
-        let status = &state.fold.status;
-        let (task_state, status_at) = (status.state, status.timestamp.unwrap_or(Timestamp::from_millis(0)));
-        let body = state.body_if_due(queue.close);
-        Some(Commit {
-            at: state.at,
-            events: queue.events,
-            calls: queue.calls,
-            journal: state.calls,
-            answers: queue.answers,
-            kv: Vec::new(),
-            kv_expect: None,
-            state: task_state,
-            status_at,
-            open: task_state.is_interrupted(),
-            body,
-            taken: queue.taken,
-            run: match queue.close {
-                Some(Close::Finish) => RunChange::Finish,
-                Some(Close::Release(wait)) => RunChange::Release(wait),
-                Some(Close::No) | None if further => RunChange::Progress,
-                Some(Close::No) | None => RunChange::Keep,
-            },
-        })
+        Some(state.take())
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Position, Dead> {
-        match self.write(commit).await? {
+    fn applied(&self, committed: Committed) -> Result<Position, Dead> {
+        match committed {
             Committed::Applied(at) => Ok(at),
             lost @ (Committed::Moved | Committed::Fenced | Committed::Conflict) => {
                 tracing::debug!(task.id = %self.shared.claim.key().task, ?lost, "the lane lost its task");
@@ -527,27 +551,34 @@ impl Queue {
 }
 
 impl State {
-    /// The folded body when it is time to write it. It shows all that is queued, which is what the commit takes.
-    fn body_if_due(&mut self, close: Option<Close>) -> Option<Stored> {
-        let stop = matches!(close, Some(Close::Finish)) || self.fold.status.state.is_interrupted();
-        let grown = (self.tail.events >= FOLD_EVENTS || self.tail.bytes >= FOLD_BYTES)
-            && self.tail.bytes >= self.tail.body_bytes / 2;
-        let short = self.last.get() <= SHORT_EVENTS && self.tail.bytes < FOLD_BYTES / 16;
-        if self.tail.events == 0 || !grown && (!stop || short) {
-            return None;
+    /// All that is queued, as one commit.
+    fn take(&mut self) -> Commit {
+        let queue = std::mem::take(&mut self.queue);
+        let further = self.tried && !queue.calls.is_empty();
+        self.tried &= !further;
+        let status = &self.fold.status;
+        let (task_state, status_at) = (status.state, status.timestamp.unwrap_or(Timestamp::from_millis(0)));
+        Commit {
+            at: self.at,
+            events: queue.events,
+            calls: queue.calls,
+            journal: self.calls,
+            answers: queue.answers,
+            kv: queue.kv,
+            kv_expect: None,
+            state: task_state,
+            status_at,
+            open: task_state.is_interrupted(),
+            body: self.tail.body_if_due(&self.fold, self.last, queue.close),
+            taken: queue.taken,
+            run: match queue.close {
+                Some(Close::Finish) => RunChange::Finish,
+                Some(Close::Release(wait)) => RunChange::Release(wait),
+                Some(Close::No) | None if further => RunChange::Progress,
+                Some(Close::No) | None => RunChange::Keep,
+            },
         }
-        let body = serde_json::to_vec(&self.fold).ok()?;
-        self.tail = Tail { events: 0, bytes: 0, body_bytes: body.len() };
-        // Contents in `blob` are counted by the events that brought them; here it only matters whether there are any.
-        let blobs = u32::from(names_blob(&body));
-        Some(Stored { body: body.into(), blobs, digests: Vec::new() })
     }
-}
-
-/// Whether a body names a content that stands elsewhere. A text that only looks so costs a look, nothing else.
-fn names_blob(body: &[u8]) -> bool {
-    const NAME: &[u8] = b"kennel:blob/";
-    body.windows(NAME.len()).any(|window| window == NAME)
 }
 
 /// The terminal or interrupted state that an event shows.

@@ -6,11 +6,13 @@
 mod activation;
 mod artifacts;
 mod bare;
+mod body;
 mod course;
 mod event;
 mod finish;
 mod inbox;
 mod journal;
+mod kv;
 mod lane;
 mod logs;
 mod outside;

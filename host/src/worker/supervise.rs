@@ -27,6 +27,7 @@ use super::event::Subject;
 use super::finish::{Ending, Last, last};
 use super::inbox::{Inbox, Mailroom};
 use super::journal::{Begin, Journal};
+use super::kv::Values;
 use super::lane::{Dead, Lane, Start, When};
 use super::outside::{Grants, outcome_of};
 use super::pendings::{self, Pendings};
@@ -97,6 +98,9 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let known = accepted.is_none();
     let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), start, accepted);
     let credentials = version.agent.card().requests.iter().filter(|request| request.kind == "credential");
+    let names = (key.tenant.clone(), key.task.clone());
+    let values =
+        Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max);
     let shared = Arc::new(Facts {
         store: Arc::clone(&worker.store),
         subject: Subject { task: key.task.clone(), context: facts.context.clone() },
@@ -104,6 +108,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         limits: worker.limits.task,
         agent: facts.agent.clone(),
         credentials: credentials.map(|request| request.name.clone()).collect(),
+        values,
         begun: AtomicBool::new(begun),
         course: Arc::new(Course::default()),
         grants: grants(&worker.grants, version.agent.card(), &facts.agent),
@@ -282,6 +287,7 @@ impl Supervisor {
             pendings: Arc::clone(&self.pendings),
             settled: false,
             inbox: Inbox::new(self.mailroom.watch()),
+            values: facts.values.clone(),
             opening: self.opening.clone(),
             references,
             told: false,

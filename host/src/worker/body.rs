@@ -1,0 +1,52 @@
+//! When the folded view of a task is written again: at its stops, and in between once enough has come on top of the last one.
+
+use kennel_protocol::Seq;
+use kennel_protocol::fold::Fold;
+use kennel_store::Stored;
+
+use super::lane::Close;
+
+/// Events after which the folded body is written again…
+const FOLD_EVENTS: u64 = 64;
+/// …or bytes. A body that has grown waits until half its size has come on top: else a long task would write its
+/// artifacts again and again.
+const FOLD_BYTES: usize = 256 << 10;
+/// A task that ended with at most this many events is folded from them faster than a second row is read.
+const SHORT_EVENTS: u64 = 8;
+
+/// What came after the last written body.
+#[derive(Default)]
+pub(super) struct Tail {
+    events: u64,
+    bytes: usize,
+    body_bytes: usize,
+}
+
+impl Tail {
+    /// One more event.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.events += 1;
+        self.bytes += bytes;
+    }
+
+    /// The folded body when it is time to write it. `fold` shows all that is queued, which is what the commit takes.
+    pub(super) fn body_if_due(&mut self, fold: &Fold, last: Seq, close: Option<Close>) -> Option<Stored> {
+        let stop = matches!(close, Some(Close::Finish)) || fold.status.state.is_interrupted();
+        let grown = (self.events >= FOLD_EVENTS || self.bytes >= FOLD_BYTES) && self.bytes >= self.body_bytes / 2;
+        let short = last.get() <= SHORT_EVENTS && self.bytes < FOLD_BYTES / 16;
+        if self.events == 0 || !grown && (!stop || short) {
+            return None;
+        }
+        let body = serde_json::to_vec(fold).ok()?;
+        *self = Tail { events: 0, bytes: 0, body_bytes: body.len() };
+        // Contents in `blob` are counted by the events that brought them; here it only matters whether there are any.
+        let blobs = u32::from(names_blob(&body));
+        Some(Stored { body: body.into(), blobs, digests: Vec::new() })
+    }
+}
+
+/// Whether a body names a content that stands elsewhere. A text that only looks so costs a look, nothing else.
+fn names_blob(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"kennel:blob/";
+    body.windows(NAME.len()).any(|window| window == NAME)
+}

@@ -17,6 +17,8 @@ use kennel_store::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
+use crate::config::Pace;
+
 /// Rows that may wait before a host call waits too.
 const ROWS_MAX: usize = 64;
 /// Bytes that may wait before a host call waits too.
@@ -55,6 +57,8 @@ pub(crate) struct Start {
     pub(crate) fold: Fold,
     /// Rows of the journal.
     pub(crate) calls: u32,
+    /// How effects become commits.
+    pub(crate) pace: Pace,
     /// Whether earlier tries got nowhere: then the first row says that this one did.
     pub(crate) tried: bool,
     /// The right to run although earlier tries got nowhere; given back with the first row.
@@ -83,6 +87,7 @@ struct Shared {
     store: Arc<Store>,
     claim: Claim,
     commits: TaskTracker,
+    pace: Pace,
     state: Mutex<State>,
     moved: Notify,
 }
@@ -156,7 +161,8 @@ impl Lane {
             dead: false,
             tail: Tail::default(),
         };
-        let shared = Shared { store, claim, commits, state: Mutex::new(state), moved: Notify::new() };
+        let pace = start.pace;
+        let shared = Shared { store, claim, commits, pace, state: Mutex::new(state), moved: Notify::new() };
         let lane = Lane { shared: Arc::new(shared) };
         if let Some(accepted) = accepted {
             let waiting = lane.clone();
@@ -208,24 +214,41 @@ impl Lane {
             Err(error) => return self.give_up(&error),
         };
         self.room().await?;
-        self.enqueue(&event, digests, call, close)
+        let seq = self.enqueue(&event, digests, call, close)?;
+        self.keep_pace().await?;
+        Ok(seq)
     }
 
     /// Queues the row of a call that has no event. Cancel safe.
     pub(crate) async fn record(&self, call: NewCall, when: When) -> Result<(), Dead> {
         self.room().await?;
-        let mut state = self.state();
-        state.queue.add_call(call);
-        state.calls += 1;
-        match when {
-            When::Later => {}
-            When::Now { taken } => {
-                state.queue.taken.extend(taken);
-                state.queue.urgent = true;
+        {
+            let mut state = self.state();
+            state.queue.add_call(call);
+            state.calls += 1;
+            match when {
+                When::Later => {}
+                When::Now { taken } => {
+                    state.queue.taken.extend(taken);
+                    state.queue.urgent = true;
+                }
             }
+            self.send(&mut state);
         }
-        self.send(&mut state);
-        Ok(())
+        self.keep_pace().await
+    }
+
+    /// How effects become commits.
+    pub(crate) fn pace(&self) -> Pace {
+        self.shared.pace
+    }
+
+    /// In a test: what was queued is a commit of its own.
+    async fn keep_pace(&self) -> Result<(), Dead> {
+        match self.pace() {
+            Pace::Merged => Ok(()),
+            Pace::Each => self.flush().await,
+        }
     }
 
     /// Queues what came of a call that was under way, with the message or the request to stop that it took.

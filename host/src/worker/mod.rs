@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Hold, Slot};
-use crate::config::HostLimits;
+use crate::config::{HostLimits, Trial};
 use crate::registry::{Registry, Version};
 use crate::work::{Assignment, Entry, Past, RequestFacts, TaskFacts, Work};
 use event::Subject;
@@ -56,6 +56,8 @@ pub(crate) struct Parts {
     pub registry: Arc<Registry>,
     /// Bounds.
     pub limits: HostLimits,
+    /// What a test does on purpose.
+    pub trial: Trial,
     /// Bounds of one activation.
     pub sandbox_limits: Limits,
     /// How many guests wait for memory.
@@ -68,6 +70,7 @@ pub(crate) struct Worker {
     pub(crate) broker: Arc<Broker<Work>>,
     registry: Arc<Registry>,
     pub(crate) limits: HostLimits,
+    pub(crate) trial: Trial,
     pub(crate) sandbox_limits: Limits,
     pub(crate) memory_pressure: watch::Receiver<usize>,
     /// Commits on their way, and timers of lanes. Closed: the host gives up on a store that does not take them.
@@ -90,6 +93,7 @@ impl Worker {
             broker: parts.broker,
             registry: parts.registry,
             limits: parts.limits,
+            trial: parts.trial,
             sandbox_limits: parts.sandbox_limits,
             memory_pressure: parts.memory_pressure,
             commits: TaskTracker::new(),
@@ -273,7 +277,8 @@ impl Worker {
             Some(error) => subject.failed(error, calls + 1, now),
             None => subject.status(state, None, now),
         };
-        let start = Start { at: run.at, fold: view.fold, calls, tried: false, suspect: None };
+        let pace = self.trial.pace;
+        let start = Start { at: run.at, fold: view.fold, calls, pace, tried: false, suspect: None };
         let lane = Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), start, None);
         let ended = match lane.push(event, Close::Finish).await {
             Ok(_) => lane.flush().await,

@@ -76,7 +76,8 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let Past { journal, inbox, attempts, suspect } = past;
     let key = claim.key().clone();
     let begun = fold.status.state != TaskState::Submitted;
-    let start = Start { at, fold, calls: journal.last, tried: attempts > 1, suspect };
+    let pace = worker.trial.pace;
+    let start = Start { at, fold, calls: journal.last, pace, tried: attempts > 1, suspect };
     let known = accepted.is_none();
     let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), start, accepted);
     let credentials = version.agent.card().requests.iter().filter(|request| request.kind == "credential");
@@ -85,6 +86,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         subject: Subject { task: key.task.clone(), context: facts.context.clone() },
         scope: Scope { tenant: key.tenant.clone(), owner: facts.owner.clone(), agent: None },
         limits: worker.limits.task,
+        abort_on: worker.trial.abort_on.clone(),
         agent: facts.agent.clone(),
         credentials: credentials.map(|request| request.name.clone()).collect(),
         begun: AtomicBool::new(begun),

@@ -18,6 +18,7 @@ use crate::error::StoreError;
 use crate::journal::NewCall;
 use crate::rows::{Attempt, Claim, Claimable};
 use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask};
+use crate::trial::{Crash, Crashing};
 use crate::wake::{Moved, TaskKey, Wakes};
 use backlog::Backlog;
 use bytes::Bytes;
@@ -179,6 +180,12 @@ pub(crate) struct Entry {
     reply: oneshot::Sender<Result<Outcome, StoreError>>,
 }
 
+impl Entry {
+    pub(crate) fn op(&self) -> &Op {
+        &self.op
+    }
+}
+
 /// Where callers hand in what they want written.
 #[derive(Clone, Debug)]
 pub(crate) struct WriterHandle {
@@ -221,6 +228,7 @@ pub(crate) struct Parts {
     pub(crate) connection: Connection,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) now: Timestamp,
+    pub(crate) crash: Option<Crash>,
     #[cfg(test)]
     pub(crate) faults: Arc<Faults>,
 }
@@ -233,6 +241,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(WriterHandle, oneshot::Rec
     let writer = Writer {
         connection: parts.connection,
         wakes: parts.wakes,
+        crashing: Crashing::new(parts.crash),
         #[cfg(test)]
         faults: parts.faults,
     };
@@ -263,6 +272,7 @@ fn run_apart(writing: impl Future<Output = ()> + Send + 'static) -> std::io::Res
 struct Writer {
     connection: Connection,
     wakes: Arc<Wakes>,
+    crashing: Crashing,
     #[cfg(test)]
     faults: Arc<Faults>,
 }

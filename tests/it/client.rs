@@ -41,6 +41,13 @@ impl<'a> Client<'a> {
         Ok(envelope.get("error").is_none())
     }
 
+    /// A message under an id of the caller's, who may send it again: the answer.
+    pub(crate) fn send_as(&self, agent: &str, id: &str, task: Option<&str>, text: &str) -> io::Result<Value> {
+        let mut params = task.map_or_else(|| message(text), |task| message_to(task, text));
+        params["message"]["messageId"] = json!(id);
+        self.send(agent, params)
+    }
+
     fn send(&self, agent: &str, mut params: Value) -> io::Result<Value> {
         params["configuration"] = json!({ "returnImmediately": true });
         let id = params["message"]["messageId"].as_str().expect("an id").to_owned();

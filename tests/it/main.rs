@@ -13,6 +13,7 @@
 
 mod checker;
 mod client;
+mod crashes;
 mod events;
 mod harness;
 mod http;

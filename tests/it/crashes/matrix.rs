@@ -3,8 +3,7 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::{Course, Deed, When, in_parallel};
-use crate::harness::Kennel;
+use super::{Course, Deed, When, in_parallel, warm};
 
 const EACH: &str = "--test-commit-each";
 
@@ -36,7 +35,7 @@ const DEEDS: &[Deed] = &[
 
 /// Runs a deed through hosts that are started with these arguments, one after the other, and then through one without faults.
 fn run(deed: Deed, pace: &[&str], lives: &[&[&str]]) -> (Vec<serde_json::Value>, usize) {
-    let mut kennel = Kennel::with(&[deed.agent]).stopped();
+    let mut kennel = warm(&[deed.agent]);
     let mut course = Course::new(deed);
     let mut deaths = 0;
     for fault in lives {
@@ -84,4 +83,31 @@ fn matrix(name: &str, deeds: &[Deed], pace: &[&str], fault: &str) {
 #[test]
 fn a_host_that_ends_after_any_commit_changes_no_event() {
     matrix("after", DEEDS, &[EACH], "--test-crash-after");
+}
+
+#[test]
+fn a_host_that_ends_before_any_commit_changes_no_event() {
+    matrix("before", DEEDS, &[EACH], "--test-crash-before");
+}
+
+/// As it is in service: what gathers behind a commit is merged. Progress is left out: which of it is shown depends on time.
+#[test]
+fn a_host_that_ends_at_any_merged_commit_changes_no_event() {
+    let deeds: Vec<Deed> = DEEDS.iter().filter(|deed| deed.agent != "countdown").copied().collect();
+    matrix("merged", &deeds, &[], "--test-crash-after");
+}
+
+/// A host that ends after each single commit, over and over: each life gets one commit further, so nothing is given up.
+#[test]
+fn hosts_that_each_live_for_one_commit_bring_a_task_to_its_end() {
+    let began = Instant::now();
+    let deaths = Mutex::new(Vec::new());
+    in_parallel(DEEDS, |deed| {
+        let (undisturbed, _) = run(*deed, &[EACH], &[]);
+        let lives = vec![["--test-crash-after", "1"].as_slice(); 40];
+        let (events, died) = run(*deed, &[EACH], &lives);
+        assert_eq!(events, undisturbed, "{deed:?} after {died} lives");
+        deaths.lock().unwrap().push((deed.text, died));
+    });
+    eprintln!("one commit a life: {:?} in {:?}", deaths.into_inner().unwrap(), began.elapsed());
 }

@@ -6,8 +6,10 @@ mod matrix;
 
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::checker::{Database, Log, Record, check};
 use crate::client::Client;
@@ -158,6 +160,24 @@ fn redacted(value: &Value) -> Value {
             .into(),
         other => other.clone(),
     }
+}
+
+/// A host that does not run yet and need not compile these agents: one host has done so for all tests.
+pub(crate) fn warm(agents: &[&str]) -> Kennel {
+    static COMPILED: OnceLock<TempDir> = OnceLock::new();
+    let compiled = COMPILED.get_or_init(|| {
+        let folder = TempDir::with_prefix("kennel-compiled-").unwrap();
+        Kennel::with(&["echo", "countdown", "interview", "auto", "mischief"]).data(folder.path()).start().stop();
+        folder
+    });
+    let kennel = Kennel::with(agents).stopped();
+    let folder = kennel.data_folder().join("compiled");
+    std::fs::create_dir_all(&folder).unwrap();
+    for entry in std::fs::read_dir(compiled.path().join("compiled")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    kennel
 }
 
 /// Runs the jobs on a few threads; a job that panics ends the test.

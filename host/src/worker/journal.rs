@@ -213,10 +213,9 @@ impl Journal {
     }
 
     /// A look found something: it gets a number, and its row is written now.
-    pub(crate) fn found(&mut self, mut asked: Asked) -> Result<Asked, Refusal> {
+    pub(crate) fn found(&mut self, asked: Asked) -> Result<Asked, Refusal> {
         self.looks = 0;
-        asked.idx = self.number()?;
-        Ok(asked)
+        self.numbered(asked)
     }
 
     /// The next recorded row.
@@ -280,16 +279,23 @@ impl Journal {
 
     /// A new row.
     fn ask(&mut self, call: &Call, hash: [u8; 32], request: String, seen: Seen) -> Result<Asked, Refusal> {
-        let idx = self.number()?;
-        Ok(Asked { idx, ..self.unnumbered(call, hash, request, seen) })
+        let asked = self.unnumbered(call, hash, request, seen);
+        self.numbered(asked)
     }
 
-    fn unnumbered(&mut self, call: &Call, hash: [u8; 32], request: String, seen: Seen) -> Asked {
+    /// Time goes on for the guest with the rows only: a look that finds nothing leaves none, so it moves no clock either.
+    fn unnumbered(&self, call: &Call, hash: [u8; 32], request: String, seen: Seen) -> Asked {
         let cpu = seen.cpu.saturating_sub(self.cpu);
-        self.cpu = seen.cpu;
         // Never earlier than what the guest has seen: its clock would go back in a replay.
-        self.now = self.now.max(seen.shown).max(self.store.clock().now().into());
-        Asked { idx: 0, call: call.name(), hash, request, at: self.now, cpu, due: None, seq: None, under_way: false }
+        let at = self.now.max(seen.shown).max(self.store.clock().now().into());
+        Asked { idx: 0, call: call.name(), hash, request, at, cpu, due: None, seq: None, under_way: false }
+    }
+
+    fn numbered(&mut self, asked: Asked) -> Result<Asked, Refusal> {
+        let idx = self.number()?;
+        self.now = asked.at;
+        self.cpu += asked.cpu;
+        Ok(Asked { idx, ..asked })
     }
 
     fn number(&self) -> Result<u32, Refusal> {

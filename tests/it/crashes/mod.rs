@@ -26,6 +26,17 @@ pub(crate) struct Deed {
     pub when: When,
 }
 
+impl Deed {
+    /// How it ends.
+    pub(crate) fn end(&self) -> &'static str {
+        match self.text {
+            "fail" | "break" => "FAILED",
+            "compensate" => "CANCELED",
+            _ => "COMPLETED",
+        }
+    }
+}
+
 /// When a client says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
@@ -167,10 +178,14 @@ pub(crate) fn warm(agents: &[&str]) -> Kennel {
     static COMPILED: OnceLock<TempDir> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
         let folder = TempDir::with_prefix("kennel-compiled-").unwrap();
-        Kennel::with(&["echo", "countdown", "interview", "auto", "mischief"]).data(folder.path()).start().stop();
+        Kennel::with(&["echo", "countdown", "interview", "auto", "mischief", "wanderer"])
+            .data(folder.path())
+            .start()
+            .stop();
         folder
     });
-    let kennel = Kennel::with(agents).stopped();
+    // Places for few instances: making room for many is most of a start.
+    let kennel = Kennel::with(agents).arg("--instances").arg("16").stopped();
     let folder = kennel.data_folder().join("compiled");
     std::fs::create_dir_all(&folder).unwrap();
     for entry in std::fs::read_dir(compiled.path().join("compiled")).unwrap() {

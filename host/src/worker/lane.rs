@@ -219,6 +219,29 @@ impl Lane {
         Ok(seq)
     }
 
+    /// Queues the last events of the task: one commit, so that a run which is repeated finds none of them or has no need to. Cancel safe.
+    pub(crate) async fn push_last(&self, events: Vec<StreamResponse>) -> Result<(), Dead> {
+        let tenant = &self.shared.claim.key().tenant;
+        let mut ready = Vec::with_capacity(events.len());
+        for mut event in events {
+            match self.shared.store.cut_out(tenant, &mut event).await {
+                Ok(digests) => ready.push((event, digests)),
+                Err(error) => return self.give_up(&error),
+            }
+        }
+        self.room().await?;
+        let mut state = self.state();
+        for (event, digests) in ready {
+            if let Err(reason) = state.add(&event, digests, None) {
+                drop(state);
+                return self.give_up(reason);
+            }
+        }
+        state.queue.close = Some(Close::Finish);
+        self.send(&mut state);
+        Ok(())
+    }
+
     /// Queues the row of a call that has no event. Cancel safe.
     pub(crate) async fn record(&self, call: NewCall, when: When) -> Result<(), Dead> {
         self.room().await?;
@@ -295,33 +318,23 @@ impl Lane {
         call: Option<NewCall>,
         close: Close,
     ) -> Result<Seq, Dead> {
-        let Ok(body) = serde_json::to_vec(event) else { return self.give_up("an event does not serialize") };
         let mut state = self.state();
         if state.dead {
             return Err(Dead);
         }
-        let seq = state.last.next();
-        if let Err(error) = state.fold.apply(seq, event) {
-            drop(state);
-            return self.give_up(error);
+        match state.add(event, digests, call) {
+            Ok(seq) => {
+                if close == Close::Finish {
+                    state.queue.close = Some(close);
+                }
+                self.send(&mut state);
+                Ok(seq)
+            }
+            Err(reason) => {
+                drop(state);
+                self.give_up(reason)
+            }
         }
-        state.last = seq;
-        state.tail.events += 1;
-        state.tail.bytes += body.len();
-        state.queue.bytes += body.len();
-        let stop = stop_of(event);
-        let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
-        state.queue.events.push(NewEvent { stored: Stored { body: body.into(), blobs, digests }, stop });
-        if let Some(call) = call {
-            state.queue.add_call(NewCall { seq: Some(seq), ..call });
-            state.calls += 1;
-        }
-        if close == Close::Finish {
-            state.queue.close = Some(close);
-        }
-        state.queue.urgent = true;
-        self.send(&mut state);
-        Ok(seq)
     }
 
     fn give_up<T>(&self, reason: impl std::fmt::Display) -> Result<T, Dead> {
@@ -541,6 +554,26 @@ impl Queue {
 }
 
 impl State {
+    /// Adds an event to the queue. The error says why it cannot be the next one.
+    fn add(&mut self, event: &StreamResponse, digests: Vec<Digest>, call: Option<NewCall>) -> Result<Seq, String> {
+        let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+        let seq = self.last.next();
+        self.fold.apply(seq, event).map_err(|error| error.to_string())?;
+        self.last = seq;
+        self.tail.events += 1;
+        self.tail.bytes += body.len();
+        self.queue.bytes += body.len();
+        let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
+        let stored = Stored { body: body.into(), blobs, digests };
+        self.queue.events.push(NewEvent { stored, stop: stop_of(event) });
+        if let Some(call) = call {
+            self.queue.add_call(NewCall { seq: Some(seq), ..call });
+            self.calls += 1;
+        }
+        self.queue.urgent = true;
+        Ok(seq)
+    }
+
     /// The folded body when it is time to write it. It shows all that is queued, which is what the commit takes.
     fn body_if_due(&mut self, close: Option<Close>) -> Option<Stored> {
         let stop = matches!(close, Some(Close::Finish)) || self.fold.status.state.is_interrupted();

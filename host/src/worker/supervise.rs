@@ -162,18 +162,21 @@ impl Supervisor {
                     }
                 }
             };
+            let shown = finished.shown;
             match self.judge(finished.end) {
-                End::Outcome(Outcome::Checkpoint(bytes)) => match self.checkpoint(&bytes, begin.generation).await {
-                    Ok(next) => {
-                        turn = Turn { message: turn.message, checkpoint: Some(bytes), generation: next.generation };
-                        begin = next;
-                        replay_cpu_max = REPLAY_LEAST;
+                End::Outcome(Outcome::Checkpoint(bytes)) => {
+                    match self.checkpoint(&bytes, begin.generation, shown).await {
+                        Ok(next) => {
+                            turn = Turn { message: turn.message, checkpoint: Some(bytes), generation: next.generation };
+                            begin = next;
+                            replay_cpu_max = REPLAY_LEAST;
+                        }
+                        Err(Dead) => {
+                            let reason = "a checkpoint could not be written";
+                            return self.give_back(Attempt::DoesNotCount, reason, RETRY_AFTER).await;
+                        }
                     }
-                    Err(Dead) => {
-                        let reason = "a checkpoint could not be written";
-                        return self.give_back(Attempt::DoesNotCount, reason, RETRY_AFTER).await;
-                    }
-                },
+                }
                 end if self.opening.is_some() => return self.end(end, reply.take()).await,
                 end => return self.end(in_task(end, agent.card().reply_mode), None).await,
             }
@@ -308,10 +311,11 @@ impl Supervisor {
     }
 
     /// Writes what the next generation starts from.
-    async fn checkpoint(&mut self, bytes: &Bytes, generation: u32) -> Result<Begin, Dead> {
+    async fn checkpoint(&mut self, bytes: &Bytes, generation: u32, shown: Moment) -> Result<Begin, Dead> {
         self.gate.settle().await?;
         let idx = self.facts.course.count();
-        let now = Moment::from(self.worker.store.clock().now());
+        // Readings move a guest's clock by themselves, perhaps beyond ours: the next generation's must not go back.
+        let now = shown.after(Duration::from_micros(1)).max(self.worker.store.clock().now().into());
         let books = self.artifacts().books();
         let result = self.lane.stored(bytes.to_vec()).await?;
         let generation = generation.saturating_add(1);

@@ -181,6 +181,11 @@ impl Lane {
         self.commit_all().await;
     }
 
+    /// Whether earlier tries of the run got nowhere, and neither has this one so far.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.state().tried
+    }
+
     /// The right by which this lane writes.
     pub(crate) fn claim(&self) -> &Claim {
         &self.shared.claim

@@ -35,6 +35,10 @@ const AUTO_OPENS_AFTER: Duration = Duration::from_millis(50);
 const FORCE_FLUSH_MAX: Duration = Duration::from_secs(1);
 /// How long a run that was given up waits for its next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a wait keeps its instance that was reached by a run which got no further than the one before. It has done nothing to
+/// its host, so it is given up, which forgives the tries: else a task that only waits would count as what ends the host, and would
+/// keep the others that are suspected from their turn. Long enough for a wait that ends at once.
+const TRIED_GRACE: Duration = Duration::from_millis(5);
 /// What a repetition may cost: this many times the CPU time that was recorded…
 const REPLAY_FACTOR: u32 = 3;
 /// …and this much, for runs too short to be measured.
@@ -235,8 +239,7 @@ impl Supervisor {
         loop {
             let stand = *course.borrow_and_update();
             let waits = stand.wait.is_some();
-            leaves_at =
-                leaves_at.filter(|_| waits).or_else(|| waits.then(|| Instant::now() + self.worker.limits.grace));
+            leaves_at = leaves_at.filter(|_| waits).or_else(|| waits.then(|| Instant::now() + self.grace()));
             if stand.live && self.force_at.is_none() && self.mailroom.cancel().is_some() {
                 // The grace is for new work: repeating what was done before does not use it up.
                 self.force_at = Instant::now().checked_add(self.facts.limits.cancel_grace);
@@ -267,6 +270,14 @@ impl Supervisor {
                 () = stopping.cancelled(), if stand.wait.is_some_and(|wait| self.outlasts_drain(wait)) => return Over::Leave,
                 () = drained.cancelled() => return Over::Leave,
             }
+        }
+    }
+
+    /// How long a wait keeps its instance.
+    fn grace(&self) -> Duration {
+        match self.lane.is_tried() {
+            true => TRIED_GRACE,
+            false => self.worker.limits.grace,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A fixture: an agent that does what is hard to repeat: it looks without waiting, reads clocks in between, leaves things open, and
 //! waits in every way. Its first word says what.
 
+use std::hint::black_box;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kennel::prelude::*;
@@ -19,6 +20,7 @@ fn wanderer(task: Task) -> Result<Outcome> {
         "generations" => generations(&task),
         "values" => values(&task),
         "culprit" => culprit(&task),
+        "sleeper" => sleeper(&task),
         "long" => long(&task, &text),
         _ => refuse("I do not know that way."),
     }
@@ -96,21 +98,22 @@ fn break_down(task: &Task) -> Result<Outcome> {
 }
 
 /// A checkpoint right after many readings of the clock, which must not go back.
+#[expect(clippy::disallowed_methods, reason = "an ordinary program does so")]
 fn generations(task: &Task) -> Result<Outcome> {
     let generation = task.generation();
     let before: u128 = match task.checkpoint() {
         Some(bytes) => String::from_utf8(bytes.to_vec())?.parse()?,
         None => 0,
     };
-    let begins = task.now().duration_since(UNIX_EPOCH)?.as_micros();
+    let begins = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
     if begins <= before {
         return refuse("The clock went back.");
     }
     task.say(format!("generation {generation}"))?;
-    for _ in 0..1_000 {
-        task.now();
+    for _ in 0..30_000 {
+        black_box(SystemTime::now());
     }
-    let ends = task.now().duration_since(UNIX_EPOCH)?.as_micros();
+    let ends = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
     if generation < 3 { checkpoint(ends.to_string()) } else { done() }
 }
 
@@ -132,6 +135,16 @@ fn culprit(task: &Task) -> Result<Outcome> {
     task.say("Look at me.")?;
     log::info("the end of this host");
     task.say("That was nothing.")?;
+    done()
+}
+
+/// Three effects, and then a sleep.
+fn sleeper(task: &Task) -> Result<Outcome> {
+    task.say("one")?;
+    task.say("two")?;
+    task.publish("begun", "begun")?;
+    task.sleep(milliseconds(1_500))?;
+    task.publish("rested", "rested")?;
     done()
 }
 

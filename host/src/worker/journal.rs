@@ -270,6 +270,9 @@ impl Journal {
             return Ok(Step::Live(asked));
         };
         let recorded = serde_json::from_slice(&result).map_err(|error| self.unreadable(idx, &error))?;
+        if !fits(call, &recorded) {
+            return Err(self.unreadable(idx, &"its result is another call's"));
+        }
         self.now = self.now.max(Moment::from_micros(at_us));
         if idx == self.last {
             self.course.go_live();
@@ -379,6 +382,33 @@ impl Journal {
     fn broken(&self, text: String) -> Refusal {
         self.course.fail(GuestError::new(ErrorKind::Failed, "journal", text));
         Refusal::Abandon
+    }
+}
+
+/// Whether a recorded result can be one of this call: a guest that got another would be given up, again and again.
+fn fits(call: &Call, recorded: &Recorded) -> bool {
+    let answer = match recorded {
+        Recorded::Error(_) => return true,
+        Recorded::Message(_) => {
+            return matches!(call, Call::RequireInput { .. } | Call::RequireAuth { .. } | Call::NextMessage { .. });
+        }
+        Recorded::Answer(answer) => answer,
+    };
+    match call {
+        Call::UpdateStatus { .. }
+        | Call::AppendArtifact { .. }
+        | Call::CloseArtifact { .. }
+        | Call::Sleep { .. }
+        | Call::SleepUntil { .. }
+        | Call::Poll { .. } => matches!(answer, Answer::Done),
+        Call::Publish { .. } | Call::OpenArtifact { .. } => matches!(answer, Answer::ArtifactId(_)),
+        Call::History { .. } => matches!(answer, Answer::Messages(_)),
+        Call::Related { .. } => matches!(answer, Answer::Task(_)),
+        Call::RelatedIds { .. } => matches!(answer, Answer::TaskIds(_)),
+        Call::RequireInput { .. } => matches!(answer, Answer::Input(_)),
+        Call::RequireAuth { .. } => matches!(answer, Answer::Auth(_)),
+        Call::NextMessage { .. } => matches!(answer, Answer::Message(_)),
+        Call::CancelRequested => matches!(answer, Answer::Cancel(_)),
     }
 }
 

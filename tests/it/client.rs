@@ -22,6 +22,11 @@ impl<'a> Client<'a> {
         Client { address: kennel.address(), record }
     }
 
+    /// A client of whoever listens there.
+    pub(crate) fn at(address: SocketAddr, record: &'a Record) -> Client<'a> {
+        Client { address, record }
+    }
+
     /// One call: the envelope.
     pub(crate) fn call(&self, agent: &str, method: &str, params: Value) -> io::Result<Value> {
         let reply = exchange(self.address, &call(agent, method, params), WAIT)?;

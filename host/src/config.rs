@@ -32,6 +32,29 @@ pub struct Settings {
     pub egress: EgressConfig,
     /// Whether commits are announced. Off is for tests: everything is then found by polling.
     pub pokes: Pokes,
+    /// What a test does to it on purpose.
+    pub trial: Trial,
+}
+
+/// What a test does to a host on purpose; nothing by default.
+#[derive(Clone, Debug, Default)]
+pub struct Trial {
+    /// Faults of the store.
+    pub store: kennel_store::Trial,
+    /// How effects become commits.
+    pub pace: Pace,
+    /// The process ends when an agent logs a line that contains this text.
+    pub abort_on: Option<String>,
+}
+
+/// How the effects of a task become commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// What gathers behind a commit becomes the next, and progress that comes too fast is held back.
+    #[default]
+    Merged,
+    /// Each effect is a commit, and its call waits for it: so each run of an agent makes the same commits.
+    Each,
 }
 
 /// What an operator allows an agent besides its own task. Nothing is allowed by default.

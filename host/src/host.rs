@@ -82,6 +82,7 @@ impl Host {
             broker: Arc::clone(&broker),
             registry: Arc::clone(&registry),
             limits: settings.limits.clone(),
+            trial: settings.trial.clone(),
             sandbox_limits,
             memory_pressure,
             grants: settings.agent_grants.clone(),
@@ -127,7 +128,7 @@ async fn open(settings: &Settings, clock: &Clock) -> Result<Store, OpenError> {
     let started = tokio::time::Instant::now();
     let mut said = false;
     loop {
-        let options = StoreOptions { pokes: settings.pokes, clock: clock.clone() };
+        let options = StoreOptions { pokes: settings.pokes, clock: clock.clone(), trial: settings.trial.store };
         match Store::open(&settings.data, options).await {
             Err(OpenError::Locked { path }) if started.elapsed() < LOCK_WAIT => {
                 if !said {

@@ -32,6 +32,8 @@ pub(crate) struct Kennel {
     args: Vec<String>,
     environment: Vec<(String, PathBuf)>,
     data: PathBuf,
+    /// Arguments of the next start only.
+    trial: Vec<String>,
     process: Option<Process>,
 }
 
@@ -86,7 +88,8 @@ impl Builder {
         let folder = TempDir::with_prefix("kennel-it-").expect("a temporary folder");
         std::fs::create_dir(folder.path().join("agents")).expect("the agents folder");
         let data = self.data.unwrap_or_else(|| folder.path().join("data"));
-        let kennel = Kennel { folder, args: self.args, environment: self.environment, data, process: None };
+        let kennel =
+            Kennel { folder, args: self.args, environment: self.environment, data, trial: Vec::new(), process: None };
         for (name, file) in self.agents {
             plugins::copy(&file, &kennel.agent_file(&name));
         }
@@ -110,6 +113,13 @@ impl Kennel {
     /// A host with these plugins and more to be said.
     pub(crate) fn with(agents: &[&str]) -> Builder {
         Builder { agents: Vec::new(), args: Vec::new(), environment: Vec::new(), data: None }.agents(agents)
+    }
+
+    /// Starts the process with faults on purpose, which the next start does not have.
+    pub(crate) fn launch_on_trial(&mut self, args: &[&str]) {
+        self.trial = args.iter().map(|arg| (*arg).to_owned()).collect();
+        self.launch();
+        self.trial.clear();
     }
 
     /// Starts the process on the same folders and waits until it listens.
@@ -152,7 +162,7 @@ impl Kennel {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kennel"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&self.data);
-        command.arg("--agents").arg(self.agents_folder()).args(&self.args);
+        command.arg("--agents").arg(self.agents_folder()).args(&self.args).args(&self.trial);
         if !self.args.iter().any(|arg| arg == "--drain") {
             command.args(["--drain", "1"]);
         }
@@ -339,6 +349,24 @@ impl Kennel {
         self.terminate();
         let status = self.ended();
         assert!(status.success(), "the host ended with {status}");
+    }
+
+    /// Waits for a process that ends itself, as by kill -9: what it had said.
+    pub(crate) fn dies(&mut self) -> String {
+        let mut process = self.process.take().expect("the host runs");
+        let status = ended(&mut process.child, WAIT);
+        if status.is_none() {
+            process.child.kill().expect("killed");
+        }
+        let said = process.said();
+        let status = status.unwrap_or_else(|| panic!("the host lives:\n{}", tail(&said)));
+        assert!(!status.success() && status.code().is_none(), "it ended with {status}:\n{}", tail(&said));
+        said
+    }
+
+    /// Whether the process has ended by itself.
+    pub(crate) fn is_dead(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.child.try_wait().expect("its state").is_some())
     }
 
     /// Ends the process as a power cut would.

@@ -11,6 +11,9 @@
     reason = "tests: the allowances of clippy.toml hold for functions with #[test] only"
 )]
 
+mod checker;
+mod client;
+mod crashes;
 mod events;
 mod harness;
 mod http;

@@ -171,6 +171,11 @@ impl Guest {
         self.calls
     }
 
+    /// The latest time that the guest was shown.
+    pub(crate) fn shown(&self) -> Moment {
+        self.clock.shown()
+    }
+
     /// Takes over what a record changes: the time, and whether there is anything left to repeat.
     fn follow(&mut self) {
         self.clock.set(self.calls.now());

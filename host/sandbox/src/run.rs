@@ -18,7 +18,7 @@ use wasmtime::Store;
 use crate::bindings::exports::kennel::agent::agent as wit;
 use crate::bindings::{Plugin, PluginPre};
 use crate::budget::{Budget, Holding, Reservation};
-use crate::call::{Draft, GuestError, HostCalls};
+use crate::call::{Draft, GuestError, HostCalls, Moment};
 use crate::convert::{give, take};
 use crate::describe::Denied;
 use crate::guest::{Counts, Facts, Guest};
@@ -128,6 +128,8 @@ pub struct Finished {
     pub live_cpu: Duration,
     /// The most bytes of memory it had.
     pub memory_peak_bytes: usize,
+    /// The latest time that the guest was shown: whoever goes on for it must not be shown an earlier one.
+    pub shown: Moment,
     /// What the run was started with.
     pub calls: Box<dyn HostCalls>,
 }
@@ -195,6 +197,7 @@ impl Running {
                     cpu: self.control.cpu(),
                     live_cpu: self.control.meter.live_cpu(),
                     memory_peak_bytes: 0,
+                    shown: Moment::from_micros(0),
                     calls: Box::new(Denied),
                 },
             },
@@ -253,8 +256,9 @@ async fn activate(place: &Place, plugin: &PluginPre<Guest>, run: Run, counts: Co
         Ok(Value::Card(_)) => End::Abandoned,
         Err(cut) => cut.into_end(&limits, budget),
     };
+    let shown = instance.store.data().shown();
     let (calls, memory_peak_bytes) = instance.finish();
-    Finished { end, cpu: meter.cpu(), live_cpu: meter.live_cpu(), memory_peak_bytes, calls }
+    Finished { end, cpu: meter.cpu(), live_cpu: meter.live_cpu(), memory_peak_bytes, shown, calls }
 }
 
 /// Which export to call.

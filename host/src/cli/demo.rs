@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::build::build_agents;
 use super::embedded;
 use crate::Host;
-use crate::config::{HostLimits, Settings};
+use crate::config::{HostLimits, Settings, Trial};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,6 +56,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         agent_grants: Default::default(),
         egress: Default::default(),
         pokes: Pokes::On,
+        trial: Trial::default(),
     };
     let host = Host::start(settings).await?;
     let base = format!("http://{}", host.address());

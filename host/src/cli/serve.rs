@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use kennel_protocol::AgentId;
-use kennel_store::Pokes;
+use kennel_store::{Crash, Pokes};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::file;
 use crate::Host;
-use crate::config::{HostLimits, Settings};
+use crate::config::{HostLimits, Pace, Settings, Trial};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +58,39 @@ pub(crate) struct ServeArgs {
     /// Find everything by polling; for tests
     #[arg(long, hide = true)]
     no_pokes: bool,
+    #[command(flatten)]
+    trial: TrialArgs,
+}
+
+/// Faults on purpose, for tests.
+#[derive(Args)]
+struct TrialArgs {
+    /// End as by kill -9 right after the N-th COMMIT of an agent's work; for tests
+    #[arg(long, hide = true, value_name = "N")]
+    test_crash_after: Option<u32>,
+    /// End as by kill -9 right before the N-th COMMIT of an agent's work; for tests
+    #[arg(long, hide = true, value_name = "N", conflicts_with = "test_crash_after")]
+    test_crash_before: Option<u32>,
+    /// Commit each effect of an agent by itself; for tests
+    #[arg(long, hide = true)]
+    test_commit_each: bool,
+    /// Pages that the database may have; for tests
+    #[arg(long, hide = true, value_name = "N")]
+    test_max_pages: Option<u32>,
+    /// End as by kill -9 when an agent logs this text; for tests
+    #[arg(long, hide = true, value_name = "TEXT")]
+    test_abort_on: Option<String>,
+}
+
+impl From<TrialArgs> for Trial {
+    fn from(args: TrialArgs) -> Trial {
+        let crash = args.test_crash_after.map(Crash::After).or(args.test_crash_before.map(Crash::Before));
+        Trial {
+            store: kennel_store::Trial { crash, pages_max: args.test_max_pages },
+            pace: if args.test_commit_each { Pace::Each } else { Pace::Merged },
+            abort_on: args.test_abort_on,
+        }
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -80,6 +113,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         agent_grants: configured.agents,
         egress: configured.egress,
         pokes: if args.no_pokes { Pokes::Off } else { Pokes::On },
+        trial: args.trial.into(),
     };
     // Before anything is served, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;

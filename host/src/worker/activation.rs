@@ -49,6 +49,8 @@ pub(crate) struct Facts {
     /// The owner's view, within which related tasks are found.
     pub(crate) scope: Scope,
     pub(crate) limits: TaskLimits,
+    /// A line of the agent with which a test ends the process.
+    pub(crate) abort_on: Option<String>,
     /// The name under which the agent is served.
     pub(crate) agent: AgentId,
     /// Credentials that the card asks for.
@@ -116,6 +118,9 @@ impl HostCalls for Activation {
     }
 
     fn log(&mut self, line: LogLine) {
+        if self.facts.abort_on.as_ref().is_some_and(|text| line.message.contains(text)) {
+            std::process::abort();
+        }
         logs::emit(self.facts.scope.tenant.as_str(), &self.facts.agent, &self.facts.subject.task, &line);
     }
 

@@ -9,7 +9,7 @@ use kennel_sandbox::{End, Outcome};
 
 use super::activation::Facts;
 use super::artifacts::{Artifacts, Piece};
-use super::lane::{Close, Dead, Lane};
+use super::lane::{Dead, Lane};
 use super::progress::ProgressGate;
 
 /// What the end of a task is written with.
@@ -61,18 +61,14 @@ impl Ending<'_> {
             Last::Failed(error) => self.failed(&error),
         };
         self.gate.settle().await?;
-        self.close_artifacts(artifacts).await?;
-        self.lane.push(event, Close::Finish).await?;
+        // An artifact still open when the run ends is closed by the host. No call did it, so a repetition would do it again: it
+        // goes with the end.
+        let closed = std::iter::from_fn(|| close_next(artifacts));
+        let mut events: Vec<StreamResponse> =
+            closed.map(|piece| self.facts.subject.artifact(piece.artifact, piece.append, true)).collect();
+        events.push(event);
+        self.lane.push_last(events).await?;
         self.lane.flush().await
-    }
-
-    /// An artifact still open when the run ends is closed by the host.
-    async fn close_artifacts(&self, artifacts: &Mutex<Artifacts>) -> Result<(), Dead> {
-        while let Some(piece) = close_next(artifacts) {
-            let event = self.facts.subject.artifact(piece.artifact, piece.append, true);
-            self.lane.push(event, Close::No).await?;
-        }
-        Ok(())
     }
 
     fn status(&self, step: Step, state: TaskState, message: Option<Draft>) -> StreamResponse {

@@ -253,10 +253,9 @@ impl Journal {
     }
 
     /// A look found something: it gets a number, and its row is written now.
-    pub(crate) fn found(&mut self, mut asked: Asked) -> Result<Asked, Refusal> {
+    pub(crate) fn found(&mut self, asked: Asked) -> Result<Asked, Refusal> {
         self.looks = 0;
-        asked.idx = self.number()?;
-        Ok(asked)
+        self.numbered(asked)
     }
 
     /// The next recorded row.
@@ -316,6 +315,9 @@ impl Journal {
             return Ok(Step::Live(asked));
         };
         let recorded = serde_json::from_slice(&result).map_err(|error| self.unreadable(idx, &error))?;
+        if !fits(call, &recorded) {
+            return Err(self.unreadable(idx, &"its result is another call's"));
+        }
         // What came of an exchange came whenever it did: the agent saw nothing of it then.
         let seen_us = if kind(call) == Kind::Start { row.asked_us } else { at_us };
         self.now = self.now.max(Moment::from_micros(seen_us));
@@ -332,16 +334,23 @@ impl Journal {
 
     /// A new row.
     fn ask(&mut self, call: &Call, hash: [u8; 32], request: String, seen: Seen) -> Result<Asked, Refusal> {
-        let idx = self.number()?;
-        Ok(Asked { idx, ..self.unnumbered(call, hash, request, seen) })
+        let asked = self.unnumbered(call, hash, request, seen);
+        self.numbered(asked)
     }
 
-    fn unnumbered(&mut self, call: &Call, hash: [u8; 32], request: String, seen: Seen) -> Asked {
+    /// Time goes on for the guest with the rows only: a look that finds nothing leaves none, so it moves no clock either.
+    fn unnumbered(&self, call: &Call, hash: [u8; 32], request: String, seen: Seen) -> Asked {
         let cpu = seen.cpu.saturating_sub(self.cpu);
-        self.cpu = seen.cpu;
         // Never earlier than what the guest has seen: its clock would go back in a replay.
-        self.now = self.now.max(seen.shown).max(self.store.clock().now().into());
-        Asked { idx: 0, call: call.name(), hash, request, at: self.now, cpu, due: None, seq: None, under_way: false }
+        let at = self.now.max(seen.shown).max(self.store.clock().now().into());
+        Asked { idx: 0, call: call.name(), hash, request, at, cpu, due: None, seq: None, under_way: false }
+    }
+
+    fn numbered(&mut self, asked: Asked) -> Result<Asked, Refusal> {
+        let idx = self.number()?;
+        self.now = asked.at;
+        self.cpu += asked.cpu;
+        Ok(Asked { idx, ..asked })
     }
 
     fn number(&self) -> Result<u32, Refusal> {
@@ -425,6 +434,52 @@ impl Journal {
     fn broken(&self, text: String) -> Refusal {
         self.course.fail(GuestError::new(ErrorKind::Failed, "journal", text));
         Refusal::Abandon
+    }
+}
+
+/// Whether a recorded result can be one of this call: a guest that got another would be given up, again and again.
+fn fits(call: &Call, recorded: &Recorded) -> bool {
+    let answer = match recorded {
+        Recorded::Error(_) => return true,
+        Recorded::Message(_) => {
+            return matches!(call, Call::RequireInput { .. } | Call::RequireAuth { .. } | Call::NextMessage { .. });
+        }
+        Recorded::Exchange(_) => return matches!(call, Call::HttpStart { .. }),
+        Recorded::Head(_) => return matches!(call, Call::HttpOpen { .. }),
+        Recorded::Taken => return matches!(call, Call::HttpTake { .. } | Call::HttpHead { .. }),
+        Recorded::Sent(_) => return matches!(call, Call::PeerSend { .. }),
+        Recorded::Answer(answer) => answer,
+    };
+    match call {
+        Call::UpdateStatus { .. }
+        | Call::AppendArtifact { .. }
+        | Call::CloseArtifact { .. }
+        | Call::Sleep { .. }
+        | Call::SleepUntil { .. }
+        | Call::Poll { .. }
+        | Call::HttpAbort { .. }
+        | Call::PeerCancel { .. } => matches!(answer, Answer::Done),
+        Call::Publish { .. } | Call::OpenArtifact { .. } => matches!(answer, Answer::ArtifactId(_)),
+        Call::History { .. } => matches!(answer, Answer::Messages(_)),
+        Call::Related { .. } => matches!(answer, Answer::Task(_)),
+        Call::RelatedIds { .. } => matches!(answer, Answer::TaskIds(_)),
+        Call::RequireInput { .. } => matches!(answer, Answer::Input(_)),
+        Call::RequireAuth { .. } => matches!(answer, Answer::Auth(_)),
+        Call::NextMessage { .. } => matches!(answer, Answer::Message(_)),
+        Call::CancelRequested => matches!(answer, Answer::Cancel(_)),
+        Call::WaitAny { .. } => matches!(answer, Answer::Ready(_)),
+        Call::WaitAll { .. } | Call::KvDelete { .. } => matches!(answer, Answer::Flag(_)),
+        Call::HttpFetch { .. } => matches!(answer, Answer::Response(_)),
+        Call::HttpRead { .. } => matches!(answer, Answer::Piece(_)),
+        Call::KvGet { .. } => matches!(answer, Answer::Entry(_)),
+        Call::KvPut { .. } => matches!(answer, Answer::Version(_)),
+        Call::KvSwap { .. } => matches!(answer, Answer::Swapped(_)),
+        Call::KvKeys { .. } | Call::PeerNames => matches!(answer, Answer::Names(_)),
+        Call::PeerCard { .. } => matches!(answer, Answer::Card(_)),
+        Call::PeerTake { .. } => matches!(answer, Answer::Peer(_)),
+        // What these answer stands elsewhere or is a number that follows.
+        Call::HttpStart { .. } | Call::HttpOpen { .. } | Call::HttpTake { .. } | Call::HttpHead { .. } => false,
+        Call::PeerSend { .. } => false,
     }
 }
 

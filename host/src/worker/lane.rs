@@ -19,6 +19,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::body::Tail;
+use crate::config::Pace;
 
 /// Rows that may wait before a host call waits too.
 const ROWS_MAX: usize = 64;
@@ -51,6 +52,8 @@ pub(crate) struct Start {
     pub(crate) fold: Fold,
     /// Rows of the journal.
     pub(crate) calls: u32,
+    /// How effects become commits.
+    pub(crate) pace: Pace,
     /// Whether earlier tries got nowhere: then the first row says that this one did.
     pub(crate) tried: bool,
     /// The right to run although earlier tries got nowhere; given back with the first row.
@@ -79,6 +82,7 @@ struct Shared {
     store: Arc<Store>,
     claim: Claim,
     commits: TaskTracker,
+    pace: Pace,
     state: Mutex<State>,
     moved: Notify,
 }
@@ -146,7 +150,8 @@ impl Lane {
             dead: false,
             tail: Tail::default(),
         };
-        let shared = Shared { store, claim, commits, state: Mutex::new(state), moved: Notify::new() };
+        let pace = start.pace;
+        let shared = Shared { store, claim, commits, pace, state: Mutex::new(state), moved: Notify::new() };
         let lane = Lane { shared: Arc::new(shared) };
         if let Some(accepted) = accepted {
             let waiting = lane.clone();
@@ -168,6 +173,11 @@ impl Lane {
     /// The time of the host's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.shared.store.clock().now()
+    }
+
+    /// Whether earlier tries of the run got nowhere, and neither has this one so far.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.state().tried
     }
 
     /// The right by which this lane writes.
@@ -203,37 +213,79 @@ impl Lane {
             Err(error) => return self.give_up(&error),
         };
         self.room().await?;
-        self.enqueue(&event, digests, call, close)
+        let seq = self.enqueue(&event, digests, call, close)?;
+        self.keep_pace().await?;
+        Ok(seq)
+    }
+
+    /// Queues the last events of the task: one commit, so that a run which is repeated finds none of them or has no need to. Cancel safe.
+    pub(crate) async fn push_last(&self, events: Vec<StreamResponse>) -> Result<(), Dead> {
+        let tenant = &self.shared.claim.key().tenant;
+        let mut ready = Vec::with_capacity(events.len());
+        for mut event in events {
+            match self.shared.store.cut_out(tenant, &mut event).await {
+                Ok(digests) => ready.push((event, digests)),
+                Err(error) => return self.give_up(&error),
+            }
+        }
+        self.room().await?;
+        let mut state = self.state();
+        for (event, digests) in ready {
+            if let Err(reason) = state.add(&event, digests, None) {
+                drop(state);
+                return self.give_up(reason);
+            }
+        }
+        state.queue.close = Some(Close::Finish);
+        self.send(&mut state);
+        Ok(())
     }
 
     /// Queues the row of a call that has no event. Cancel safe.
     pub(crate) async fn record(&self, call: NewCall, when: When) -> Result<(), Dead> {
         self.room().await?;
-        let mut state = self.state();
-        state.queue.add_call(call);
-        state.calls += 1;
-        match when {
-            When::Later => {}
-            When::Now { taken } => {
-                state.queue.taken.extend(taken);
-                state.queue.urgent = true;
+        {
+            let mut state = self.state();
+            state.queue.add_call(call);
+            state.calls += 1;
+            match when {
+                When::Later => {}
+                When::Now { taken } => {
+                    state.queue.taken.extend(taken);
+                    state.queue.urgent = true;
+                }
             }
+            self.send(&mut state);
         }
-        self.send(&mut state);
-        Ok(())
+        self.keep_pace().await
+    }
+
+    /// How effects become commits.
+    pub(crate) fn pace(&self) -> Pace {
+        self.shared.pace
+    }
+
+    /// In a test: what was queued is a commit of its own.
+    async fn keep_pace(&self) -> Result<(), Dead> {
+        match self.pace() {
+            Pace::Merged => Ok(()),
+            Pace::Each => self.flush().await,
+        }
     }
 
     /// Queues the row of a call that changes a durable value, with the change. Cancel safe.
     pub(crate) async fn change(&self, call: NewCall, write: KvWrite) -> Result<(), Dead> {
         self.room().await?;
-        let mut state = self.state();
-        state.queue.bytes += write.bytes();
-        state.queue.kv.push(write);
-        state.queue.add_call(call);
-        state.queue.urgent = true;
-        state.calls += 1;
-        self.send(&mut state);
-        Ok(())
+        {
+            let mut state = self.state();
+            state.queue.bytes += write.bytes();
+            state.queue.kv.push(write);
+            state.queue.add_call(call);
+            state.queue.urgent = true;
+            state.calls += 1;
+            self.send(&mut state);
+        }
+        self.keep_pace().await
     }
 
     /// As [`Lane::change`], if the value is as expected, in a commit of its own: what is queued goes before it, what comes meanwhile
@@ -322,32 +374,23 @@ impl Lane {
         call: Option<NewCall>,
         close: Close,
     ) -> Result<Seq, Dead> {
-        let Ok(body) = serde_json::to_vec(event) else { return self.give_up("an event does not serialize") };
         let mut state = self.state();
         if state.dead {
             return Err(Dead);
         }
-        let seq = state.last.next();
-        if let Err(error) = state.fold.apply(seq, event) {
-            drop(state);
-            return self.give_up(error);
+        match state.add(event, digests, call) {
+            Ok(seq) => {
+                if close == Close::Finish {
+                    state.queue.close = Some(close);
+                }
+                self.send(&mut state);
+                Ok(seq)
+            }
+            Err(reason) => {
+                drop(state);
+                self.give_up(reason)
+            }
         }
-        state.last = seq;
-        state.tail.add(body.len());
-        state.queue.bytes += body.len();
-        let stop = stop_of(event);
-        let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
-        state.queue.events.push(NewEvent { stored: Stored { body: body.into(), blobs, digests }, stop });
-        if let Some(call) = call {
-            state.queue.add_call(NewCall { seq: Some(seq), ..call });
-            state.calls += 1;
-        }
-        if close == Close::Finish {
-            state.queue.close = Some(close);
-        }
-        state.queue.urgent = true;
-        self.send(&mut state);
-        Ok(seq)
     }
 
     fn give_up<T>(&self, reason: impl std::fmt::Display) -> Result<T, Dead> {
@@ -551,6 +594,25 @@ impl Queue {
 }
 
 impl State {
+    /// Adds an event to the queue. The error says why it cannot be the next one.
+    fn add(&mut self, event: &StreamResponse, digests: Vec<Digest>, call: Option<NewCall>) -> Result<Seq, String> {
+        let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+        let seq = self.last.next();
+        self.fold.apply(seq, event).map_err(|error| error.to_string())?;
+        self.last = seq;
+        self.tail.add(body.len());
+        self.queue.bytes += body.len();
+        let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
+        let stored = Stored { body: body.into(), blobs, digests };
+        self.queue.events.push(NewEvent { stored, stop: stop_of(event) });
+        if let Some(call) = call {
+            self.queue.add_call(NewCall { seq: Some(seq), ..call });
+            self.calls += 1;
+        }
+        self.queue.urgent = true;
+        Ok(seq)
+    }
+
     /// All that is queued, as one commit.
     fn take(&mut self) -> Commit {
         let queue = std::mem::take(&mut self.queue);

@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Hold, Slot};
-use crate::config::{AgentGrants, HostLimits};
+use crate::config::{AgentGrants, HostLimits, Trial};
 use crate::gate::Gate;
 use crate::registry::{Registry, Version};
 use crate::work::{Assignment, Entry, Past, RequestFacts, TaskFacts, Work};
@@ -63,6 +63,8 @@ pub(crate) struct Parts {
     pub registry: Arc<Registry>,
     /// Bounds.
     pub limits: HostLimits,
+    /// What a test does on purpose.
+    pub trial: Trial,
     /// Bounds of one activation.
     pub sandbox_limits: Limits,
     /// How many guests wait for memory.
@@ -79,6 +81,7 @@ pub(crate) struct Worker {
     pub(crate) broker: Arc<Broker<Work>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) limits: HostLimits,
+    pub(crate) trial: Trial,
     pub(crate) sandbox_limits: Limits,
     pub(crate) memory_pressure: watch::Receiver<usize>,
     pub(crate) grants: BTreeMap<String, AgentGrants>,
@@ -105,6 +108,7 @@ impl Worker {
             broker: parts.broker,
             registry: parts.registry,
             limits: parts.limits,
+            trial: parts.trial,
             sandbox_limits: parts.sandbox_limits,
             memory_pressure: parts.memory_pressure,
             grants: parts.grants,
@@ -298,7 +302,8 @@ impl Worker {
                 return self.give_back(run, Attempt::DoesNotCount, "its end could not be written", LOAD_RETRY).await;
             }
         }
-        let start = Start { at: run.at, fold: view.fold, calls, tried: false, suspect: None };
+        let pace = self.trial.pace;
+        let start = Start { at: run.at, fold: view.fold, calls, pace, tried: false, suspect: None };
         let lane = Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), start, None);
         let ended = match lane.push(event, Close::Finish).await {
             Ok(_) => lane.flush().await,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::lane::{Close, Dead, Lane, When};
+use crate::config::Pace;
 
 /// Progress events of a task are at least this far apart.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -37,7 +38,7 @@ impl ProgressGate {
     /// Sends the event now, or keeps it as the newest until its time has come. The row of its call is queued in either case.
     pub(crate) async fn offer(&self, event: StreamResponse, call: NewCall) -> Result<(), Dead> {
         let mut state = self.state.lock().await;
-        let due = state.sent.map(|sent| sent + INTERVAL);
+        let due = state.sent.map(|sent| sent + INTERVAL).filter(|_| self.lane.pace() == Pace::Merged);
         match due.filter(|due| *due > Instant::now()) {
             None => {
                 state.sent = Some(Instant::now());

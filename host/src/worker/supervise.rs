@@ -43,6 +43,10 @@ const AUTO_OPENS_AFTER: Duration = Duration::from_millis(50);
 const FORCE_FLUSH_MAX: Duration = Duration::from_secs(1);
 /// How long a run that was given up waits for its next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a wait keeps its instance that was reached by a run which got no further than the one before. It has done nothing to
+/// its host, so it is given up, which forgives the tries: else a task that only waits would count as what ends the host, and would
+/// keep the others that are suspected from their turn. Long enough for a wait that ends at once.
+const TRIED_GRACE: Duration = Duration::from_millis(5);
 /// What a repetition may cost: this many times the CPU time that was recorded…
 const REPLAY_FACTOR: u32 = 3;
 /// …and this much, for runs too short to be measured.
@@ -94,7 +98,8 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let Past { journal, inbox, attempts, suspect } = past;
     let key = claim.key().clone();
     let begun = fold.status.state != TaskState::Submitted;
-    let start = Start { at, fold, calls: journal.last, tried: attempts > 1, suspect };
+    let pace = worker.trial.pace;
+    let start = Start { at, fold, calls: journal.last, pace, tried: attempts > 1, suspect };
     let known = accepted.is_none();
     let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), start, accepted);
     let credentials = version.agent.card().requests.iter().filter(|request| request.kind == "credential");
@@ -106,6 +111,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         subject: Subject { task: key.task.clone(), context: facts.context.clone() },
         scope: Scope { tenant: key.tenant.clone(), owner: facts.owner.clone(), agent: None },
         limits: worker.limits.task,
+        abort_on: worker.trial.abort_on.clone(),
         agent: facts.agent.clone(),
         credentials: credentials.map(|request| request.name.clone()).collect(),
         values,
@@ -219,18 +225,21 @@ impl Supervisor {
                     }
                 }
             };
+            let shown = finished.shown;
             match self.judge(finished.end) {
-                End::Outcome(Outcome::Checkpoint(bytes)) => match self.checkpoint(&bytes, begin.generation).await {
-                    Ok(next) => {
-                        turn = Turn { message: turn.message, checkpoint: Some(bytes), generation: next.generation };
-                        begin = next;
-                        replay_cpu_max = REPLAY_LEAST;
+                End::Outcome(Outcome::Checkpoint(bytes)) => {
+                    match self.checkpoint(&bytes, begin.generation, shown).await {
+                        Ok(next) => {
+                            turn = Turn { message: turn.message, checkpoint: Some(bytes), generation: next.generation };
+                            begin = next;
+                            replay_cpu_max = REPLAY_LEAST;
+                        }
+                        Err(Dead) => {
+                            let reason = "a checkpoint could not be written";
+                            return self.give_back(Attempt::DoesNotCount, reason, RETRY_AFTER).await;
+                        }
                     }
-                    Err(Dead) => {
-                        let reason = "a checkpoint could not be written";
-                        return self.give_back(Attempt::DoesNotCount, reason, RETRY_AFTER).await;
-                    }
-                },
+                }
                 end if self.opening.is_some() => return self.end(end, reply.take()).await,
                 end => return self.end(in_task(end, agent.card().reply_mode), None).await,
             }
@@ -306,8 +315,7 @@ impl Supervisor {
         loop {
             let stand = *course.borrow_and_update();
             let waits = stand.wait.is_some();
-            leaves_at =
-                leaves_at.filter(|_| waits).or_else(|| waits.then(|| Instant::now() + self.worker.limits.grace));
+            leaves_at = leaves_at.filter(|_| waits).or_else(|| waits.then(|| Instant::now() + self.grace()));
             if stand.live && self.force_at.is_none() && self.mailroom.cancel().is_some() {
                 // The grace is for new work: repeating what was done before does not use it up.
                 self.force_at = Instant::now().checked_add(self.facts.limits.cancel_grace);
@@ -338,6 +346,14 @@ impl Supervisor {
                 () = stopping.cancelled(), if stand.wait.is_some_and(|wait| self.outlasts_drain(wait)) => return Over::Leave,
                 () = drained.cancelled() => return Over::Leave,
             }
+        }
+    }
+
+    /// How long a wait keeps its instance.
+    fn grace(&self) -> Duration {
+        match self.lane.is_tried() {
+            true => TRIED_GRACE,
+            false => self.worker.limits.grace,
         }
     }
 
@@ -394,10 +410,11 @@ impl Supervisor {
     }
 
     /// Writes what the next generation starts from.
-    async fn checkpoint(&mut self, bytes: &Bytes, generation: u32) -> Result<Begin, Dead> {
+    async fn checkpoint(&mut self, bytes: &Bytes, generation: u32, shown: Moment) -> Result<Begin, Dead> {
         self.gate.settle().await?;
         let idx = self.facts.course.count();
-        let now = Moment::from(self.worker.store.clock().now());
+        // Readings move a guest's clock by themselves, perhaps beyond ours: the next generation's must not go back.
+        let now = shown.after(Duration::from_micros(1)).max(self.worker.store.clock().now().into());
         let books = Books { artifacts: self.artifacts().books(), pendings: self.pendings.books() };
         // Texts and numbers under text keys: it cannot fail.
         let books = serde_json::to_string(&books).unwrap_or_default();

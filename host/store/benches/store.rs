@@ -13,7 +13,7 @@ use kennel_protocol::types::{
 use kennel_protocol::{Digest, Seq, TaskId, TenantId, Timestamp, Ver};
 use kennel_store::{
     Clock, Commit, Inbound, ListFilter, NewEvent, NewTask, Pokes, Position, RunChange, Scope, Start, Store,
-    StoreOptions, Stored, TaskKey, claim_of,
+    StoreOptions, Stored, TaskKey, Trial, claim_of,
 };
 
 /// Tasks in the list.
@@ -125,7 +125,9 @@ fn bytes_written() -> u64 {
 }
 
 async fn opened(folder: &Path) -> Store {
-    Store::open(folder, StoreOptions { pokes: Pokes::On, clock: Clock::system() }).await.unwrap()
+    Store::open(folder, StoreOptions { pokes: Pokes::On, clock: Clock::system(), trial: Trial::default() })
+        .await
+        .unwrap()
 }
 
 /// Short tasks, `at_once` of them at any time.

@@ -24,6 +24,7 @@ mod registry;
 mod rows;
 mod sql;
 mod store;
+mod trial;
 mod wake;
 mod writer;
 
@@ -44,6 +45,7 @@ pub use rows::{
     NewEvent, NewTask, OpenAnswer, Position, Route, RunChange, Scope, Start, Stored, TaskRow, Wait,
 };
 pub use store::{Store, StoreOptions, claim_of};
+pub use trial::{Crash, Trial};
 pub use wake::{FALLBACK_POLL, Pokes, Subscription, TaskKey, Wakes};
 
 /// The name under which the one host of an embedded database holds its leases.

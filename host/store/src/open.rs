@@ -102,6 +102,11 @@ pub(crate) fn writer(database: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// Bounds the database's size; never below what it has.
+pub(crate) fn bound(connection: &Connection, pages: u32) -> rusqlite::Result<()> {
+    connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+}
+
 /// Brings the schema up to date, one transaction a step. The number of the last step stands in the file's header.
 fn migrate(connection: &mut Connection, database: &Path) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| refuse(database, &error);

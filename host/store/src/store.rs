@@ -25,6 +25,7 @@ use crate::rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask,
     Scope, Start, Stored,
 };
+use crate::trial::Trial;
 use crate::wake::{FALLBACK_POLL, Pokes, Subscription, Sweep, TaskKey, Wakes};
 use crate::writer::{self, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, WriterHandle};
 use crate::{blob, claims, kv, open, read, registry};
@@ -36,6 +37,8 @@ pub struct StoreOptions {
     pub pokes: Pokes,
     /// The clock of the host.
     pub clock: Clock,
+    /// Faults that a test asks for.
+    pub trial: Trial,
 }
 
 /// The database of one host. Shared by reference; closed by [`Store::close`].
@@ -70,8 +73,8 @@ impl Store {
     /// Opens or makes the database in a folder. Errors name cause and cure; nothing is repaired silently. Runs of the former
     /// incarnation of this host are claimable again when it returns.
     pub async fn open(folder: &Path, options: StoreOptions) -> Result<Store, OpenError> {
-        let (path, now) = (folder.to_owned(), options.clock.now());
-        let opened = tokio::task::spawn_blocking(move || open_files(&path, now)).await;
+        let (path, now, trial) = (folder.to_owned(), options.clock.now(), options.trial);
+        let opened = tokio::task::spawn_blocking(move || open_files(&path, now, trial)).await;
         let fault = |reason: String| OpenError::Path { path: folder.to_owned(), reason };
         let Opened { connection, readers, lock } = opened.map_err(|error| fault(error.to_string()))??;
         let readers = Arc::new(readers);
@@ -83,6 +86,7 @@ impl Store {
             connection,
             wakes: Arc::clone(&wakes),
             now,
+            crash: trial.crash,
             #[cfg(test)]
             faults: Arc::clone(&faults),
         })
@@ -449,7 +453,7 @@ struct Opened {
 }
 
 /// All of opening that touches the disk: it blocks.
-fn open_files(folder: &Path, now: Timestamp) -> Result<Opened, OpenError> {
+fn open_files(folder: &Path, now: Timestamp, trial: Trial) -> Result<Opened, OpenError> {
     open::check_library()?;
     let files = open::Files::of(folder)?;
     let lock = files.lock()?;
@@ -458,6 +462,9 @@ fn open_files(folder: &Path, now: Timestamp) -> Result<Opened, OpenError> {
     let reclaimed = reclaimed.map_err(|error| open::refuse(&files.database, &error))?;
     if reclaimed > 0 {
         tracing::info!(tasks = reclaimed, "tasks of the former run of this host go on");
+    }
+    if let Some(pages) = trial.pages_max {
+        open::bound(&connection, pages).map_err(|error| open::refuse(&files.database, &error))?;
     }
     let readers = open::readers(&files.database)?;
     Ok(Opened { connection, readers, lock })

@@ -12,7 +12,7 @@ use kennel_protocol::types::{
 use kennel_protocol::{ContextId, Digest, Seq, TaskId, TenantId, Timestamp, Ver};
 use kennel_store::{
     Claim, Clock, Commit, Committed, Inbound, NewEvent, NewTask, Pokes, Position, RunChange, Start, Store,
-    StoreOptions, Stored, TaskKey, claim_of,
+    StoreOptions, Stored, TaskKey, Trial, claim_of,
 };
 
 const PIECES: u64 = 2_000;
@@ -152,7 +152,7 @@ impl Writer {
 async fn weight(rows: u64) -> f64 {
     // Not /tmp, which may live in memory and then counts nothing.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let options = StoreOptions { pokes: Pokes::On, clock: Clock::system() };
+    let options = StoreOptions { pokes: Pokes::On, clock: Clock::system(), trial: Trial::default() };
     let store = Store::open(folder.path(), options).await.unwrap();
     let before = bytes_written();
     let mut writer = Writer::accepted(&store).await;

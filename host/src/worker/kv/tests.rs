@@ -22,7 +22,7 @@ struct Lab {
 impl Lab {
     async fn new() -> Lab {
         let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions { pokes: Pokes::On, clock: Clock::system() };
+        let options = StoreOptions { pokes: Pokes::On, clock: Clock::system(), trial: Default::default() };
         Lab { store: Arc::new(Store::open(folder.path(), options).await.unwrap()), _folder: folder }
     }
 
@@ -276,13 +276,14 @@ async fn lane(lab: &Lab) -> Lane {
         event: serde_json::to_vec(&event).unwrap().into(),
         message: Inbound { message_id: "m".to_owned(), hash: [0; 32], stored: Stored::plain("{}") },
         start: kennel_store::Start::Leased,
+        parent: None,
     };
     let claim = claim_of(&new).unwrap();
     lab.store.accept(new).await.unwrap();
     let mut fold = Fold::default();
     fold.apply(Seq::FIRST, &event).unwrap();
     let at = Position { ver: Ver::new(1), rev: Seq::FIRST };
-    let start = Start { at, fold, calls: 0, tried: false, suspect: None };
+    let start = Start { at, fold, calls: 0, pace: Default::default(), tried: false, suspect: None };
     Lane::new(Arc::clone(&lab.store), claim, TaskTracker::new(), start, None)
 }
 

@@ -19,7 +19,7 @@ use crate::Claimable;
 use crate::{
     CancelOrder, Claim, ClaimedRun, Clock, Commit, Committed, Delivery, EventRow, Inbound, NewEvent, NewTask,
     OpenAnswer, Pokes, Position, Route, RunChange, Scope, Start, Store, StoreError, StoreOptions, Stored, TaskKey,
-    TaskView, Wait, claim_of,
+    TaskView, Trial, Wait, claim_of,
 };
 
 /// Where every test's clock begins.
@@ -40,7 +40,7 @@ impl Lab {
     pub(super) async fn with(pokes: Pokes) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Timestamp::from_millis(EPOCH_MS));
-        let options = StoreOptions { pokes, clock: clock.clone() };
+        let options = StoreOptions { pokes, clock: clock.clone(), trial: Trial::default() };
         let store = Store::open(folder.path(), options).await.unwrap();
         Lab { store, clock, folder }
     }
@@ -56,7 +56,7 @@ impl Lab {
         let clock = self.clock.clone();
         let folder = self.closed().await;
         clock.advance_ms(1);
-        let options = StoreOptions { pokes: Pokes::On, clock: clock.clone() };
+        let options = StoreOptions { pokes: Pokes::On, clock: clock.clone(), trial: Trial::default() };
         let store = Store::open(folder.path(), options).await.unwrap();
         Lab { store, clock, folder }
     }

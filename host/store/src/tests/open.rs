@@ -6,11 +6,11 @@ use kennel_protocol::types::TaskState::{Completed, InputRequired, Working};
 use kennel_protocol::{Epoch, Timestamp};
 
 use super::lab::{EPOCH_MS, Lab, answer, change, client_message, delivery, key, scope};
-use crate::{Clock, Delivered, OpenError, Pokes, RunChange, Store, StoreOptions, open};
+use crate::{Clock, Delivered, OpenError, Pokes, RunChange, Store, StoreOptions, Trial, open};
 
 async fn opened(folder: &Path) -> Result<Store, OpenError> {
     let clock = Clock::manual(Timestamp::from_millis(EPOCH_MS + 1));
-    Store::open(folder, StoreOptions { pokes: Pokes::On, clock }).await
+    Store::open(folder, StoreOptions { pokes: Pokes::On, clock, trial: Trial::default() }).await
 }
 
 /// Opens a folder that must be refused.

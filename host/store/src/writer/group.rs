@@ -74,7 +74,11 @@ fn attempt(writer: &mut Writer, entries: &[Entry]) -> Result<Vec<Outcome>, Fault
 }
 
 fn finish(writer: &mut Writer, entries: &[Entry], outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Fault> {
-    let Err(error) = commit_transaction(writer) else { return Ok(outcomes) };
+    writer.crashing.before(entries);
+    let Err(error) = commit_transaction(writer) else {
+        writer.crashing.after();
+        return Ok(outcomes);
+    };
     roll_back(&writer.connection);
     match took(&writer.connection, entries, &outcomes) {
         Ok(true) => {

@@ -19,6 +19,7 @@ use crate::journal::NewCall;
 use crate::kv::{KvChange, KvWrite};
 use crate::rows::{Attempt, Claim, Claimable};
 use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask};
+use crate::trial::{Crash, Crashing};
 use crate::wake::{Moved, TaskKey, Wakes};
 use backlog::Backlog;
 use bytes::Bytes;
@@ -186,6 +187,12 @@ pub(crate) struct Entry {
     reply: oneshot::Sender<Result<Outcome, StoreError>>,
 }
 
+impl Entry {
+    pub(crate) fn op(&self) -> &Op {
+        &self.op
+    }
+}
+
 /// Where callers hand in what they want written.
 #[derive(Clone, Debug)]
 pub(crate) struct WriterHandle {
@@ -228,6 +235,7 @@ pub(crate) struct Parts {
     pub(crate) connection: Connection,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) now: Timestamp,
+    pub(crate) crash: Option<Crash>,
     #[cfg(test)]
     pub(crate) faults: Arc<Faults>,
 }
@@ -241,6 +249,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(WriterHandle, oneshot::Rec
         connection: parts.connection,
         wakes: parts.wakes,
         told: Vec::new(),
+        crashing: Crashing::new(parts.crash),
         #[cfg(test)]
         faults: parts.faults,
     };
@@ -273,6 +282,7 @@ struct Writer {
     wakes: Arc<Wakes>,
     /// Tasks whose children came to a stop in the last group.
     told: Vec<TaskKey>,
+    crashing: Crashing,
     #[cfg(test)]
     faults: Arc<Faults>,
 }

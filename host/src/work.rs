@@ -35,6 +35,16 @@ pub struct RequestFacts {
     pub lineage: Lineage,
 }
 
+/// Metadata key under which a task names its parent and its children.
+pub(crate) const FAMILY_KEY: &str = "urn:kennel:family:1";
+
+impl RequestFacts {
+    /// Facts as they are stored. Written by this host's service; what does not read is as good as nothing.
+    pub fn read(stored: &[u8]) -> RequestFacts {
+        serde_json::from_slice(stored).unwrap_or_default()
+    }
+}
+
 /// Where a task stands among tasks that sent one another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {

@@ -25,6 +25,7 @@ mod cancel;
 mod cards;
 mod durability;
 mod errors;
+mod family;
 mod folder;
 mod kv;
 mod limits;

@@ -93,6 +93,14 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, released: &Mutex<bool>)
             }
             "released".to_owned()
         }
+        ["reports", "today"]
+            if seen.lock().unwrap().iter().filter(|seen| seen.line.contains("today HTTP")).count() < 2 =>
+        {
+            stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok();
+            return;
+        }
+        ["reports", "today"] => return pieces(&mut stream, 3, 50),
+        ["reports", "today", "title"] => "Today".to_owned(),
         ["pieces", count, ms] => return pieces(&mut stream, count.parse().unwrap(), ms.parse().unwrap()),
         ["elsewhere"] => {
             let head = "HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/secret\r\ncontent-length: 0\r\n\r\n";
@@ -240,6 +248,28 @@ fn a_slow_body_is_passed_on_while_it_comes() {
     let task = kennel.task("caller", &events[0].task_id());
     assert_eq!(answer(&task), "200 complete true");
     assert_eq!(text_of(&task["artifacts"][0]), "piece 1\npiece 2\npiece 3\npiece 4\n");
+}
+
+#[test]
+fn a_report_is_fetched_with_retries_a_credential_and_line_by_line() {
+    let service = Service::start();
+    let refused = Kennel::start(&["fetcher"]);
+    assert_eq!(failure(&refused.ask("fetcher", "/reports/today")).0, "denied");
+    let mut kennel = Kennel::with(&["fetcher"]).stopped();
+    std::fs::write(kennel.config_file("token"), "Bearer t0ken").unwrap();
+    let site = format!("http://{}", service.address);
+    kennel.configure(&format!(
+        "[egress]\nallow-private = [\"127.0.0.0/8\"]\n[agents.fetcher]\nhttp = [\"GET {site}\"]\n\
+         settings = {{ service = \"{site}\" }}\n[agents.fetcher.credentials.reports]\nheader = \"authorization\"\n\
+         value-file = \"token\"\nsites = [\"{site}\"]\n"
+    ));
+    kennel.launch();
+    let task = kennel.ask("fetcher", "/reports/today");
+    assert_eq!(task["artifacts"][0]["name"], "Today", "{task:#}");
+    assert_eq!(answer(&task), "piece 1\npiece 2\npiece 3\n");
+    let seen = service.seen();
+    assert_eq!(seen.len(), 3, "busy, again, and the title: {seen:#?}");
+    assert!(seen.iter().all(|seen| seen.header("authorization") == Some("Bearer t0ken")));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kennel_protocol::types::{GetTaskRequest, ListTasksRequest, ListTasksResponse, SubscribeToTaskRequest, Task};
+use kennel_protocol::types::{
+    GetTaskRequest, JsonObject, JsonValue, ListTasksRequest, ListTasksResponse, SubscribeToTaskRequest, Task,
+};
 use kennel_protocol::{AgentId, Caller, Error, Seq, TaskId, Timestamp};
 use kennel_store::{Artifacts, ListFilter, Scope, TaskView};
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Service, store_error};
 use crate::stream::{TaskStream, Until};
+use crate::work::{FAMILY_KEY, RequestFacts};
 
 /// Tasks in a page when the client does not say.
 const PAGE_SIZE: i32 = 50;
@@ -40,6 +43,7 @@ impl Service {
         artifacts: Artifacts,
     ) -> Result<Task, Error> {
         let mut task = view.task(history, artifacts);
+        task.metadata = family(view);
         if view.blobs {
             let tenant = &view.row.key.tenant;
             self.store.complete(tenant, &mut task).await.map_err(|error| store_error(&error))?;
@@ -106,6 +110,24 @@ impl Service {
 /// Validated before: not negative.
 pub(super) fn length(history_length: Option<i32>) -> Option<u32> {
     history_length.map(|length| u32::try_from(length).unwrap_or(0))
+}
+
+/// The tasks around a task, as its metadata tells them: `{"parent":…,"children":[…]}`; none if it stands alone.
+fn family(view: &TaskView) -> Option<JsonObject> {
+    let parent = RequestFacts::read(&view.row.request).lineage.parent;
+    if parent.is_none() && view.children.is_empty() {
+        return None;
+    }
+    let mut members = serde_json::Map::new();
+    if let Some(parent) = parent {
+        members.insert("parent".to_owned(), parent.as_str().into());
+    }
+    if !view.children.is_empty() {
+        let children: Vec<&str> = view.children.iter().map(|child| child.as_str()).collect();
+        members.insert("children".to_owned(), children.into());
+    }
+    let family = JsonValue::from_value(&serde_json::Value::Object(members));
+    Some(JsonObject::empty().with(FAMILY_KEY, &family))
 }
 
 fn fingerprint(scope: &Scope, request: &ListTasksRequest) -> String {

@@ -359,8 +359,7 @@ fn hopeless(
 
 fn task_facts(view: &TaskView) -> TaskFacts {
     let row = &view.row;
-    // Written by this host's service; a task whose facts do not read is run without them.
-    let request: RequestFacts = serde_json::from_slice(&row.request).unwrap_or_default();
+    let request = RequestFacts::read(&row.request);
     TaskFacts {
         owner: row.owner.clone(),
         context: row.context.clone(),

@@ -530,10 +530,11 @@ impl Supervisor {
     }
 }
 
-/// In the reply mode `auto` the reply of a task that exists (the client did not want to wait, or it runs again) is its last message.
+/// The reply of an agent that may answer without a task, where there is one (the client did not want to wait, it runs again, another
+/// agent sent it), is the task's last message.
 fn in_task(end: End, mode: ReplyMode) -> End {
     match end {
-        End::Outcome(Outcome::Reply(draft)) if mode == ReplyMode::Auto => End::Outcome(Outcome::Completed(Some(draft))),
+        End::Outcome(Outcome::Reply(draft)) if mode != ReplyMode::Task => End::Outcome(Outcome::Completed(Some(draft))),
         end => end,
     }
 }

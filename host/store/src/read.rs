@@ -42,6 +42,8 @@ pub struct TaskView {
     pub inbox: Vec<InboxMessage>,
     /// Whether some content stands in `blob`.
     pub blobs: bool,
+    /// Tasks that it has sent, in the order of their ids.
+    pub children: Vec<TaskId>,
 }
 
 /// Whether a Task shows its artifacts.
@@ -128,7 +130,7 @@ pub struct EventRow {
 }
 
 /// Columns of the one statement: kind, task, n, seven integers, three texts, two blobs.
-/// Kinds: 0 task, 1 body, 2 event, 3 inbox, 4 count.
+/// Kinds: 0 task, 1 body, 2 event, 3 inbox, 4 count, 5 child.
 /// The wanted ids come first in each join: only so are the events before the body skipped in the index, not read and dropped.
 const TASKS: &str = "\
 SELECT 0 AS kind, task.id AS task, rev AS n, ver AS a, epoch AS b, open AS c, state AS d, status_ms AS e, \
@@ -140,7 +142,9 @@ UNION ALL SELECT 2, task, seq, blobs, stop, 0, 0, 0, 0, 0, '', '', '', x'', body
 FROM want CROSS JOIN event WHERE tenant = ?1 AND task = want.id AND seq <= ?2 AND seq > coalesce((SELECT seq FROM body \
 WHERE body.tenant = ?1 AND body.task = want.id AND body.seq <= ?2), 0) \
 UNION ALL SELECT 3, task, n, blobs, at_seq, coalesce(taken_seq, -1), 0, 0, 0, 0, message_id, '', '', x'', body \
-FROM want CROSS JOIN inbox WHERE tenant = ?1 AND task = want.id AND kind = 0 AND at_seq <= ?2";
+FROM want CROSS JOIN inbox WHERE tenant = ?1 AND task = want.id AND kind = 0 AND at_seq <= ?2 \
+UNION ALL SELECT 5, parent, 0, 0, 0, 0, 0, 0, 0, 0, task, '', '', x'', x'' \
+FROM want CROSS JOIN child WHERE tenant = ?1 AND parent = want.id";
 
 pub(crate) fn task_sql() -> String {
     format!("WITH want (id) AS (SELECT ?3) {TASKS}")
@@ -206,6 +210,7 @@ struct Pieces {
     events: Vec<(Seq, StreamResponse)>,
     inbox: Vec<InboxMessage>,
     blobs: bool,
+    children: Vec<TaskId>,
 }
 
 /// Places of the columns in [`TASKS`].
@@ -247,6 +252,7 @@ fn views(query: Query<'_>, key: &TaskKey) -> Result<(Vec<TaskView>, u64), StoreE
             0 => known.row = Some(task_row(row, key)?),
             1 => known.body = Some((Seq::new(uint(n)), parse(bytes(row, column::Q)?)?)),
             2 => known.events.push((Seq::new(uint(n)), parse(bytes(row, column::Q)?)?)),
+            5 => known.children.push(id(text(row, column::T)?)?),
             _ => known.inbox.push(inbox_message(row, n)?),
         }
         Ok::<(), StoreError>(())
@@ -292,6 +298,7 @@ fn view(mut pieces: Pieces) -> Result<Option<TaskView>, StoreError> {
     let Some(row) = pieces.row else { return Ok(None) };
     pieces.events.sort_by_key(|(seq, _)| *seq);
     pieces.inbox.sort_by_key(|inbound| inbound.n);
+    pieces.children.sort();
     let (mut rev, mut fold) = pieces.body.unwrap_or_default();
     for (seq, event) in &pieces.events {
         if *seq != rev.next() {
@@ -303,7 +310,7 @@ fn view(mut pieces: Pieces) -> Result<Option<TaskView>, StoreError> {
     if rev < Seq::FIRST {
         return Err(StoreError::Corrupt(format!("task {} has no event {}", row.key.task, Seq::FIRST)));
     }
-    Ok(Some(TaskView { row, rev, fold, inbox: pieces.inbox, blobs: pieces.blobs }))
+    Ok(Some(TaskView { row, rev, fold, inbox: pieces.inbox, blobs: pieces.blobs, children: pieces.children }))
 }
 
 /// Bytes of events after a seq, at most `limit`, with what stands elsewhere named, not given.

@@ -17,8 +17,9 @@ use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::random::{Stream, generator};
 use crate::run::TaskInfo;
-use crate::timers::Timers;
+use crate::timers::Awaited;
 use crate::wasi::Wasi;
+use crate::wasi_http::Held;
 
 /// Why a host function has no value to return.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,8 @@ pub(crate) struct Guest {
     pub(crate) random: ChaCha20Rng,
     pub(crate) clock: Clock,
     pub(crate) wasi: Wasi,
-    pub(crate) timers: Timers,
+    pub(crate) awaited: Awaited,
+    pub(crate) held: Held,
     meter: Arc<Meter>,
     calls: Box<dyn HostCalls>,
     live: bool,
@@ -79,6 +81,7 @@ impl Guest {
         let console = Console::new(&facts.limits);
         let wasi = Wasi::new(&facts.limits, &clock, &console, seed);
         let random = generator(seed, Stream::Ambient);
+        let held = Held::new(facts.limits.http_held_bytes_max);
         let mut guest = Guest {
             facts,
             console,
@@ -86,7 +89,8 @@ impl Guest {
             random,
             clock,
             wasi,
-            timers: Timers::default(),
+            awaited: Awaited::default(),
+            held,
             meter,
             calls,
             live: false,

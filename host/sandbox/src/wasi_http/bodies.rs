@@ -1,0 +1,237 @@
+//! Bodies, whole and in memory: one is written until it is finished, the other is there before it is read. So their streams never
+//! wait.
+//!
+//! Never here: when a request is sent; a finished body is told to `exchange.rs`. Part of what `mod.rs` links.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, DynPollable, InputStream, OutputStream, Pollable, StreamError, StreamResult,
+    subscribe,
+};
+
+use super::{Exchange, Fields};
+use crate::bindings::wasi_http::wasi::http::types::{
+    ErrorCode, HostFutureTrailers, HostIncomingBody, HostOutgoingBody,
+};
+use crate::guest::Guest;
+
+/// Bytes that a guest is told it may write at once.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// Counts bytes that the host holds for one instance, which its own memory does not show.
+#[derive(Clone)]
+pub(crate) struct Held {
+    bytes: Arc<AtomicUsize>,
+    bytes_max: usize,
+}
+
+/// Some of them, until it is dropped.
+pub(crate) struct Share {
+    held: Held,
+    bytes: usize,
+}
+
+impl Held {
+    /// Nothing yet, and so much at most.
+    pub(crate) fn new(bytes_max: usize) -> Held {
+        Held { bytes: Arc::default(), bytes_max }
+    }
+
+    /// An empty share.
+    pub(super) fn share(&self) -> Share {
+        Share { held: self.clone(), bytes: 0 }
+    }
+
+    /// What is held now.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Share {
+    /// Takes more, if there is room. One guest runs on one thread at a time: two relaxed steps are enough.
+    #[must_use]
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let sum = self.held.bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        if sum > self.held.bytes_max {
+            return false;
+        }
+        self.held.bytes.store(sum, Ordering::Relaxed);
+        self.bytes = self.bytes.saturating_add(bytes);
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The handle to the body of a request.
+pub struct OutgoingBody {
+    exchange: Exchange,
+    /// As the headers promise.
+    length: Option<u64>,
+    is_written: bool,
+}
+
+impl OutgoingBody {
+    pub(super) fn new(exchange: Exchange, length: Option<u64>) -> OutgoingBody {
+        OutgoingBody { exchange, length, is_written: false }
+    }
+}
+
+/// Where a guest writes.
+struct BodyWriter {
+    exchange: Exchange,
+    bytes_max: usize,
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for BodyWriter {
+    /// Always: it is written to memory.
+    async fn ready(&mut self) {}
+}
+
+#[wasmtime_wasi::async_trait]
+impl OutputStream for BodyWriter {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.exchange.write(&bytes, self.bytes_max)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        if self.exchange.is_body_open() { Ok(WRITE_BYTES) } else { Err(StreamError::Closed) }
+    }
+}
+
+impl HostOutgoingBody for Guest {
+    fn write(&mut self, body: Resource<OutgoingBody>) -> wasmtime::Result<Result<Resource<DynOutputStream>, ()>> {
+        let bytes_max = self.facts.limits.call_bytes_max;
+        let table = self.wasi.table();
+        let held = table.get_mut(&body)?;
+        if std::mem::replace(&mut held.is_written, true) {
+            return Ok(Err(()));
+        }
+        let writer = BodyWriter { exchange: held.exchange.clone(), bytes_max };
+        // A child: a body with an open stream cannot be finished.
+        Ok(Ok(table.push_child::<DynOutputStream, _>(Box::new(writer), &body)?))
+    }
+
+    async fn finish(
+        &mut self,
+        body: Resource<OutgoingBody>,
+        trailers: Option<Resource<Fields>>,
+    ) -> wasmtime::Result<Result<(), ErrorCode>> {
+        let OutgoingBody { exchange, length, .. } = self.wasi.table().delete(body)?;
+        let trailers = trailers.map(|trailers| self.wasi.table().delete(trailers)).transpose()?;
+        if trailers.is_some_and(|trailers| !trailers.is_empty()) {
+            exchange.fail_body(ErrorCode::InternalError(Some("trailers are not sent".to_owned())));
+        }
+        let written = u64::try_from(exchange.body_bytes()).unwrap_or(u64::MAX);
+        if length.is_some_and(|length| length != written) {
+            exchange.fail_body(ErrorCode::HttpRequestBodySize(Some(written)));
+        }
+        match exchange.finish_body() {
+            Ok(()) => self.send(&exchange).await.map(Ok),
+            Err(code) => Ok(Err(code)),
+        }
+    }
+
+    /// A body that is dropped is not a shorter body: the request is not sent.
+    fn drop(&mut self, body: Resource<OutgoingBody>) -> wasmtime::Result<()> {
+        let body = self.wasi.table().delete(body)?;
+        let text = "the body of the request was dropped before it was finished";
+        body.exchange.fail_body(ErrorCode::InternalError(Some(text.to_owned())));
+        Ok(())
+    }
+}
+
+/// The body of a response, until somebody reads it.
+pub struct IncomingBody {
+    pub(super) unread: Option<(Bytes, Share)>,
+}
+
+/// Where a guest reads.
+struct BodyReader {
+    rest: Bytes,
+    _share: Share,
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for BodyReader {
+    /// Always: all of it is in memory.
+    async fn ready(&mut self) {}
+}
+
+#[wasmtime_wasi::async_trait]
+impl InputStream for BodyReader {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        if self.rest.is_empty() {
+            return Err(StreamError::Closed);
+        }
+        Ok(self.rest.split_to(size.min(self.rest.len())))
+    }
+}
+
+impl HostIncomingBody for Guest {
+    fn stream(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<Result<Resource<DynInputStream>, ()>> {
+        let table = self.wasi.table();
+        let Some((rest, share)) = table.get_mut(&body)?.unread.take() else { return Ok(Err(())) };
+        let reader = BodyReader { rest, _share: share };
+        Ok(Ok(table.push_child::<DynInputStream, _>(Box::new(reader), &body)?))
+    }
+
+    fn finish(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<Resource<FutureTrailers>> {
+        let table = self.wasi.table();
+        table.delete(body)?;
+        Ok(table.push(FutureTrailers { is_taken: false })?)
+    }
+
+    fn drop(&mut self, body: Resource<IncomingBody>) -> wasmtime::Result<()> {
+        self.wasi.table().delete(body)?;
+        Ok(())
+    }
+}
+
+/// What comes behind a body: nothing, at once.
+pub struct FutureTrailers {
+    is_taken: bool,
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for FutureTrailers {
+    /// Always: there are none.
+    async fn ready(&mut self) {}
+}
+
+impl HostFutureTrailers for Guest {
+    fn subscribe(&mut self, trailers: Resource<FutureTrailers>) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.wasi.table(), trailers)
+    }
+
+    fn get(
+        &mut self,
+        trailers: Resource<FutureTrailers>,
+    ) -> wasmtime::Result<Option<Result<Result<Option<Resource<Fields>>, ErrorCode>, ()>>> {
+        let trailers = self.wasi.table().get_mut(&trailers)?;
+        match std::mem::replace(&mut trailers.is_taken, true) {
+            false => Ok(Some(Ok(Ok(None)))),
+            true => Ok(Some(Err(()))),
+        }
+    }
+
+    fn drop(&mut self, trailers: Resource<FutureTrailers>) -> wasmtime::Result<()> {
+        self.wasi.table().delete(trailers)?;
+        Ok(())
+    }
+}

@@ -15,3 +15,4 @@ mod stopping;
 mod timers;
 mod waits;
 mod wasi_http;
+mod wasi_http_guest;

@@ -13,13 +13,12 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::convert::give;
 use crate::limits::Limits;
-use crate::memory::Memory;
+use crate::memory::{Account, Memory};
 use crate::meter::Meter;
 use crate::random::{Stream, generator};
 use crate::run::TaskInfo;
 use crate::timers::Awaited;
 use crate::wasi::Wasi;
-use crate::wasi_http::Held;
 
 /// Why a host function has no value to return.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +65,8 @@ pub(crate) struct Guest {
     pub(crate) clock: Clock,
     pub(crate) wasi: Wasi,
     pub(crate) awaited: Awaited,
-    pub(crate) held: Held,
+    /// What the host keeps for it counts as its memory.
+    pub(crate) account: Account,
     meter: Arc<Meter>,
     calls: Box<dyn HostCalls>,
     live: bool,
@@ -81,7 +81,7 @@ impl Guest {
         let console = Console::new(&facts.limits);
         let wasi = Wasi::new(&facts.limits, &clock, &console, seed);
         let random = generator(seed, Stream::Ambient);
-        let held = Held::new(facts.limits.http_held_bytes_max);
+        let account = memory.account();
         let mut guest = Guest {
             facts,
             console,
@@ -90,7 +90,7 @@ impl Guest {
             clock,
             wasi,
             awaited: Awaited::default(),
-            held,
+            account,
             meter,
             calls,
             live: false,

@@ -12,7 +12,7 @@ const MIB: usize = 1024 * KIB;
 /// What one activation may use, and how large what it hands over may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of linear memory and tables of one instance together. 128 MiB holds a Python interpreter with room for the
+    /// Bytes of linear memory, tables, and bodies that `wasi:http` keeps for one instance, together. 128 MiB holds a Python interpreter with room for the
     /// two copies of an 8 MiB part that guests make.
     pub memory_bytes_max: usize,
     /// Bytes of them that an instance has without asking. One that wants more first reserves `memory_bytes_max` of what all
@@ -42,9 +42,6 @@ pub struct Limits {
     pub pendings_max: usize,
     /// Bytes of one value of `kv`: it is read and written whole. Larger things belong into artifacts.
     pub kv_value_bytes_max: usize,
-    /// Bytes of bodies of `wasi:http` that the host holds for one instance, written and not sent yet or received and not dropped yet.
-    /// Four times the largest call, for several at once: `memory_bytes_max` does not see them.
-    pub http_held_bytes_max: usize,
     /// Levels of nested JSON: parsers of clients recurse.
     pub json_depth_max: usize,
     /// Bytes of one checkpoint: it stands in a database row and is read at every start of the generation.
@@ -80,7 +77,6 @@ impl Default for Limits {
             schema_bytes_max: 64 * KIB,
             pendings_max: 64,
             kv_value_bytes_max: 256 * KIB,
-            http_held_bytes_max: 64 * MIB,
             json_depth_max: 64,
             checkpoint_bytes_max: MIB,
             error_bytes_max: 4 * KIB,

@@ -133,6 +133,8 @@ impl Guest {
 
     /// Waits until one is ready, and returns the indices of all that are.
     async fn wait(&mut self, pollables: &[Resource<DynPollable>]) -> wasmtime::Result<Vec<u32>> {
+        // A stream that had no room to write to is ready when there is some. That is no call: a replay has memory too.
+        self.account.admit_wanted().await;
         let sources: Vec<Source> = pollables.iter().map(|pollable| self.awaited.source(pollable)).collect();
         let in_flight = in_flight(&sources);
         let now = self.clock.read();

@@ -15,4 +15,3 @@ mod stopping;
 mod timers;
 mod waits;
 mod wasi_http;
-mod wasi_http_guest;

@@ -1,10 +1,7 @@
 //! Bodies, whole and in memory: one is written until it is finished, the other is there before it is read. So their streams never
-//! wait.
+//! wait, but for memory: what is kept counts as the guest's own.
 //!
 //! Never here: when a request is sent; a finished body is told to `exchange.rs`. Part of what `mod.rs` links.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use wasmtime::component::Resource;
@@ -18,60 +15,10 @@ use crate::bindings::wasi_http::wasi::http::types::{
     ErrorCode, HostFutureTrailers, HostIncomingBody, HostOutgoingBody,
 };
 use crate::guest::Guest;
+use crate::memory::{Account, Share};
 
 /// Bytes that a guest is told it may write at once.
 const WRITE_BYTES: usize = 64 * 1024;
-
-/// Counts bytes that the host holds for one instance, which its own memory does not show.
-#[derive(Clone)]
-pub(crate) struct Held {
-    bytes: Arc<AtomicUsize>,
-    bytes_max: usize,
-}
-
-/// Some of them, until it is dropped.
-pub(crate) struct Share {
-    held: Held,
-    bytes: usize,
-}
-
-impl Held {
-    /// Nothing yet, and so much at most.
-    pub(crate) fn new(bytes_max: usize) -> Held {
-        Held { bytes: Arc::default(), bytes_max }
-    }
-
-    /// An empty share.
-    pub(super) fn share(&self) -> Share {
-        Share { held: self.clone(), bytes: 0 }
-    }
-
-    /// What is held now.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-}
-
-impl Share {
-    /// Takes more, if there is room. One guest runs on one thread at a time: two relaxed steps are enough.
-    #[must_use]
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let sum = self.held.bytes.load(Ordering::Relaxed).saturating_add(bytes);
-        if sum > self.held.bytes_max {
-            return false;
-        }
-        self.held.bytes.store(sum, Ordering::Relaxed);
-        self.bytes = self.bytes.saturating_add(bytes);
-        true
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
 
 /// The handle to the body of a request.
 pub struct OutgoingBody {
@@ -90,18 +37,24 @@ impl OutgoingBody {
 /// Where a guest writes.
 struct BodyWriter {
     exchange: Exchange,
+    account: Account,
     bytes_max: usize,
 }
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for BodyWriter {
-    /// Always: it is written to memory.
-    async fn ready(&mut self) {}
+    /// When there is memory to write to. Functions of streams that wait come here; `wasi:io/poll` asks the account itself.
+    async fn ready(&mut self) {
+        self.account.admit(WRITE_BYTES).await;
+    }
 }
 
 #[wasmtime_wasi::async_trait]
 impl OutputStream for BodyWriter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if !self.account.ask(bytes.len()) {
+            return Err(StreamError::trap("more was written than check-write allowed"));
+        }
         self.exchange.write(&bytes, self.bytes_max)
     }
 
@@ -110,19 +63,23 @@ impl OutputStream for BodyWriter {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        if self.exchange.is_body_open() { Ok(WRITE_BYTES) } else { Err(StreamError::Closed) }
+        match (self.exchange.is_body_open(), self.account.ask(WRITE_BYTES)) {
+            (false, _) => Err(StreamError::Closed),
+            (true, true) => Ok(WRITE_BYTES),
+            (true, false) => Ok(0),
+        }
     }
 }
 
 impl HostOutgoingBody for Guest {
     fn write(&mut self, body: Resource<OutgoingBody>) -> wasmtime::Result<Result<Resource<DynOutputStream>, ()>> {
-        let bytes_max = self.facts.limits.call_bytes_max;
+        let (account, bytes_max) = (self.account.clone(), self.facts.limits.call_bytes_max);
         let table = self.wasi.table();
         let held = table.get_mut(&body)?;
         if std::mem::replace(&mut held.is_written, true) {
             return Ok(Err(()));
         }
-        let writer = BodyWriter { exchange: held.exchange.clone(), bytes_max };
+        let writer = BodyWriter { exchange: held.exchange.clone(), account, bytes_max };
         // A child: a body with an open stream cannot be finished.
         Ok(Ok(table.push_child::<DynOutputStream, _>(Box::new(writer), &body)?))
     }

@@ -43,7 +43,7 @@ fn unavailable(error: &GuestError) -> ErrorCode {
 
 fn limit(error: &GuestError) -> ErrorCode {
     match error.code.as_str() {
-        "http-body-bytes" | "call-bytes" | "http-held-bytes" => ErrorCode::HttpResponseBodySize(None),
+        "http-body-bytes" | "call-bytes" | "memory-bytes" => ErrorCode::HttpResponseBodySize(None),
         "http-head-bytes" => ErrorCode::HttpResponseHeaderSectionSize(None),
         "pendings" | "http-open" => ErrorCode::ConnectionLimitReached,
         _ => other(error),

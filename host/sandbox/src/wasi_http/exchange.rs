@@ -9,13 +9,13 @@ use bytes::Bytes;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{DynPollable, Pollable, StreamError, StreamResult, subscribe};
 
-use super::bodies::Share;
 use super::{Fields, IncomingBody, OutgoingRequest, RequestOptions};
 use crate::bindings::wasi_http::wasi::http::outgoing_handler;
 use crate::bindings::wasi_http::wasi::http::types::{ErrorCode, HostFutureIncomingResponse, HostIncomingResponse};
 use crate::call::{Answer, Call, ErrorKind, GuestError, HttpRequest, HttpResponse, Pending};
 use crate::convert::http::{check, head_bytes};
 use crate::guest::{Failure, Guest};
+use crate::memory::Share;
 
 /// A request and its response, shared by the resources that the guest has of them.
 #[derive(Clone, Default)]
@@ -274,7 +274,7 @@ impl Guest {
 
     async fn take_response(&mut self, exchange: Pending) -> wasmtime::Result<Result<IncomingResponse, ErrorCode>> {
         let received = match self.call(Call::HttpTake { exchange }).await {
-            Ok(Answer::Response(response)) => self.hold(*response),
+            Ok(Answer::Response(response)) => self.keep(*response).await,
             Ok(other) => return Err(wasmtime::Error::new(self.misfit(&other))),
             Err(Failure::Guest(error)) => Err(error),
             Err(failure) => return Err(wasmtime::Error::new(failure)),
@@ -283,15 +283,16 @@ impl Guest {
     }
 
     /// Keeps a response until it is read, if there is room for it.
-    fn hold(&self, response: HttpResponse) -> Result<IncomingResponse, GuestError> {
+    async fn keep(&mut self, response: HttpResponse) -> Result<IncomingResponse, GuestError> {
         let HttpResponse { head, body } = response;
-        let mut share = self.held.share();
         if head_bytes(&head).saturating_add(body.len()) > self.facts.limits.call_bytes_max {
             return Err(GuestError::new(ErrorKind::Limit, "call-bytes", "The response is larger than a call may be."));
         }
+        let mut share = self.account.share();
+        self.account.admit(body.len()).await;
         if !share.grow(body.len()) {
-            let message = "Too many bodies are held at once: read and drop responses that came before.";
-            return Err(GuestError::new(ErrorKind::Limit, "http-held-bytes", message));
+            let message = "There is no memory for the response: read and drop those that came before.";
+            return Err(GuestError::new(ErrorKind::Limit, "memory-bytes", message));
         }
         let headers = Fields::received(head.headers);
         Ok(IncomingResponse { status: head.status, headers, body: Some((body, share)) })

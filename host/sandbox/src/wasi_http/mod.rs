@@ -27,7 +27,6 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 use crate::bindings::wasi_http::wasi::http::{outgoing_handler, types};
 use crate::guest::Guest;
 
-pub(crate) use bodies::Held;
 pub use bodies::{FutureTrailers, IncomingBody, OutgoingBody};
 pub(crate) use exchange::{Exchange, Readiness};
 pub use exchange::{FutureResponse, IncomingResponse};

@@ -148,7 +148,7 @@ impl HostOutgoingRequest for Guest {
         let request = self.wasi.table().get(&request)?;
         let Ok(length) = request.headers.content_length() else { return Ok(Err(())) };
         let exchange = request.exchange.clone();
-        if exchange.open_body(self.held.share()).is_err() {
+        if exchange.open_body(self.account.share()).is_err() {
             return Ok(Err(()));
         }
         Ok(Ok(self.wasi.table().push(OutgoingBody::new(exchange, length))?))

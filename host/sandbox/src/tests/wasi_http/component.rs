@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::fixture::{GuestText, Home, Notes, Worker, start};
 use crate::call::{Answer, Call, ErrorKind, GuestError, HttpHead, HttpResponse, Refusal};
+use crate::tests::fixture::{GuestText, Home, Notes, Worker, start};
 use crate::{End, Limits, Outcome};
 
 macro_rules! imports {

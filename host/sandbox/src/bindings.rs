@@ -1,6 +1,7 @@
-//! The one use of wasmtime's generator: Rust types and traits for the world `kennel:agent/plugin`.
+//! The one place that uses wasmtime's generator: Rust types and traits for the world `kennel:agent/plugin`, and in
+//! [`wasi_http`] for the interfaces of a client of `wasi:http`.
 //!
-//! Never here: behaviour. `convert.rs` and `host/*.rs` are the only readers.
+//! Never here: behaviour. Read by `convert/*.rs`, `host/*.rs` and `wasi_http/*.rs`.
 
 #![allow(missing_docs, reason = "the WIT files are the documentation")]
 #![allow(unreachable_pub, reason = "generated: the macro writes `pub` everywhere")]
@@ -50,3 +51,37 @@ wasmtime::component::bindgen!({
     trappable_error_type: { "kennel:agent/types.error" => crate::guest::Failure },
     require_store_data_send: true,
 });
+
+/// `wasi:http` over resources of ours. The crate wasmtime-wasi-http has its own, which send while the guest still writes and wait on
+/// the host's clock.
+pub(crate) mod wasi_http {
+    use crate::wasi_http as ours;
+
+    wasmtime::component::bindgen!({
+        path: "wit/http.wit",
+        world: "kennel:sandbox/client",
+        imports: {
+            "wasi:http/outgoing-handler.handle": async | trappable,
+            "wasi:http/types.[static]outgoing-body.finish": async | trappable,
+            "wasi:http/types.[method]future-incoming-response.get": async | trappable,
+            "wasi:http/types.[drop]future-incoming-response": async | trappable,
+            default: trappable,
+        },
+        with: {
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:http/types.fields": ours::Fields,
+            "wasi:http/types.request-options": ours::RequestOptions,
+            "wasi:http/types.outgoing-request": ours::OutgoingRequest,
+            "wasi:http/types.outgoing-body": ours::OutgoingBody,
+            "wasi:http/types.future-incoming-response": ours::FutureResponse,
+            "wasi:http/types.incoming-response": ours::IncomingResponse,
+            "wasi:http/types.incoming-body": ours::IncomingBody,
+            "wasi:http/types.future-trailers": ours::FutureTrailers,
+            "wasi:http/types.incoming-request": ours::Never,
+            "wasi:http/types.response-outparam": ours::Never,
+            "wasi:http/types.outgoing-response": ours::Never,
+        },
+        require_store_data_send: true,
+    });
+}

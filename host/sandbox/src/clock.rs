@@ -38,6 +38,11 @@ impl Clock {
         Moment::from_micros(self.0.event_us.load(Ordering::Relaxed).max(read_us))
     }
 
+    /// Lets no later reading be earlier than this: a wait until then is over.
+    pub(crate) fn reach(&self, time: Moment) {
+        self.0.next_us.fetch_max(time.micros(), Ordering::Relaxed);
+    }
+
     /// Reads the time, which moves it. One guest runs on one thread at a time: two relaxed steps are enough.
     pub(crate) fn read(&self) -> Moment {
         let shown = self.0.event_us.load(Ordering::Relaxed).max(self.0.next_us.load(Ordering::Relaxed));

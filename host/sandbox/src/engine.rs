@@ -8,7 +8,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use crate::bindings::Plugin;
 use crate::guest::Guest;
 use crate::limits::Limits;
-use crate::timers;
+use crate::{timers, wasi_http};
 
 /// Bytes of an instance's memory that stay mapped when it is gone, so that the next one takes no page faults.
 const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
@@ -103,6 +103,7 @@ impl Profile {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         timers::add_to_linker(&mut linker)?;
+        wasi_http::add_to_linker(&mut linker)?;
         Plugin::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
         Ok(Profile { name, engine, linker })
     }

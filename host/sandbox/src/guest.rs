@@ -13,11 +13,11 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::convert::give;
 use crate::limits::Limits;
-use crate::memory::Memory;
+use crate::memory::{Account, Memory};
 use crate::meter::Meter;
 use crate::random::{Stream, generator};
 use crate::run::TaskInfo;
-use crate::timers::Timers;
+use crate::timers::Awaited;
 use crate::wasi::Wasi;
 
 /// Why a host function has no value to return.
@@ -64,7 +64,9 @@ pub(crate) struct Guest {
     pub(crate) random: ChaCha20Rng,
     pub(crate) clock: Clock,
     pub(crate) wasi: Wasi,
-    pub(crate) timers: Timers,
+    pub(crate) awaited: Awaited,
+    /// What the host keeps for it counts as its memory.
+    pub(crate) account: Account,
     meter: Arc<Meter>,
     calls: Box<dyn HostCalls>,
     live: bool,
@@ -79,6 +81,7 @@ impl Guest {
         let console = Console::new(&facts.limits);
         let wasi = Wasi::new(&facts.limits, &clock, &console, seed);
         let random = generator(seed, Stream::Ambient);
+        let account = memory.account();
         let mut guest = Guest {
             facts,
             console,
@@ -86,7 +89,8 @@ impl Guest {
             random,
             clock,
             wasi,
-            timers: Timers::default(),
+            awaited: Awaited::default(),
+            account,
             meter,
             calls,
             live: false,

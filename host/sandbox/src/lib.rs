@@ -61,6 +61,7 @@ mod random;
 mod ticker;
 mod timers;
 mod wasi;
+mod wasi_http;
 
 mod cache;
 mod deserialize;

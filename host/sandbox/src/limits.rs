@@ -12,7 +12,7 @@ const MIB: usize = 1024 * KIB;
 /// What one activation may use, and how large what it hands over may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of linear memory and tables of one instance together. 128 MiB holds a Python interpreter with room for the
+    /// Bytes of linear memory, tables, and bodies that `wasi:http` keeps for one instance, together. 128 MiB holds a Python interpreter with room for the
     /// two copies of an 8 MiB part that guests make.
     pub memory_bytes_max: usize,
     /// Bytes of them that an instance has without asking. One that wants more first reserves `memory_bytes_max` of what all

@@ -1,10 +1,11 @@
 //! The bound on memory of one instance, which remembers that it refused: a guest that gets no memory dies in ways that
-//! look like something else.
+//! look like something else. Bytes that the host keeps for a guest, such as bodies of `wasi:http`, count as memory of the guest.
 //!
 //! Never here: address space of the pool (`engine.rs`), and what all instances have together (`budget.rs`, which is asked
-//! here). Called by wasmtime, read by `trap.rs` and `run.rs`.
+//! here). Called by wasmtime and `wasi_http/*.rs`, read by `trap.rs` and `run.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use wasmtime::ResourceLimiterAsync;
 
@@ -14,23 +15,47 @@ use crate::limits::Limits;
 /// Host bytes of one table element.
 const ELEMENT_BYTES: usize = size_of::<usize>();
 
-/// Counts linear memories and tables of one store together.
+/// Counts linear memories and tables of one store together, and what the host keeps for it.
 pub(crate) struct Memory {
+    account: Account,
+    refused: bool,
+}
+
+/// The memory of one instance. Clones are the same account. One guest runs on one thread at a time: relaxed steps are enough.
+#[derive(Clone)]
+pub(crate) struct Account(Arc<Book>);
+
+struct Book {
     bytes_max: usize,
     /// Bytes that it may have without a reservation.
     base_bytes: usize,
-    bytes: usize,
-    peak: usize,
-    refused: bool,
+    bytes: AtomicUsize,
+    peak: AtomicUsize,
+    /// Somebody who could not wait was told that there is no room yet.
+    wanted: AtomicBool,
     budget: Budget,
     reservation: Arc<Reservation>,
+}
+
+/// Bytes that the host keeps for a guest, until it is dropped.
+pub(crate) struct Share {
+    account: Account,
+    bytes: usize,
 }
 
 impl Memory {
     /// A store without memories so far, and what it will hold of the budget.
     pub(crate) fn new(limits: &Limits, budget: Budget, reservation: Arc<Reservation>) -> Memory {
-        let Limits { memory_bytes_max: bytes_max, memory_base_bytes: base_bytes, .. } = *limits;
-        Memory { bytes_max, base_bytes, bytes: 0, peak: 0, refused: false, budget, reservation }
+        let account = Account(Arc::new(Book {
+            bytes_max: limits.memory_bytes_max,
+            base_bytes: limits.memory_base_bytes,
+            bytes: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            wanted: AtomicBool::new(false),
+            budget,
+            reservation,
+        }));
+        Memory { account, refused: false }
     }
 
     /// Whether a growth was refused at any time.
@@ -40,27 +65,93 @@ impl Memory {
 
     /// The most bytes that were there at once.
     pub(crate) fn peak(&self) -> usize {
-        self.peak
+        self.account.0.peak.load(Ordering::Relaxed)
     }
 
     /// What must be dropped after the memories, and not before.
     pub(crate) fn reservation(&self) -> Arc<Reservation> {
-        Arc::clone(&self.reservation)
+        Arc::clone(&self.account.0.reservation)
+    }
+
+    /// Where the host's bytes for this guest are counted.
+    pub(crate) fn account(&self) -> Account {
+        self.account.clone()
     }
 
     /// Cancel safe: nothing is counted before the wait is over.
     async fn grow(&mut self, by: usize, in_bounds: bool) -> bool {
-        let wanted = self.bytes.saturating_add(by);
-        if !in_bounds || wanted > self.bytes_max {
+        if !in_bounds || !self.account.fits(by) {
             self.refused = true;
             return false;
         }
-        if wanted > self.base_bytes {
-            self.budget.reserve(&self.reservation, self.bytes_max).await;
-        }
-        self.bytes = wanted;
-        self.peak = self.peak.max(wanted);
+        self.account.admit(by).await;
+        self.account.add(by);
         true
+    }
+}
+
+impl Account {
+    /// An empty share.
+    pub(crate) fn share(&self) -> Share {
+        Share { account: self.clone(), bytes: 0 }
+    }
+
+    /// Waits until so many bytes more may be had; whether they fit is another question. Cancel safe.
+    pub(crate) async fn admit(&self, by: usize) {
+        if !self.is_admitted(by) {
+            self.0.budget.reserve(&self.0.reservation, self.0.bytes_max).await;
+        }
+    }
+
+    /// Whether [`Account::admit`] would not wait. If not, the next [`Account::admit_wanted`] does.
+    pub(crate) fn ask(&self, by: usize) -> bool {
+        let is_admitted = self.is_admitted(by);
+        self.0.wanted.store(!is_admitted, Ordering::Relaxed);
+        is_admitted
+    }
+
+    /// Waits for what somebody asked for who could not wait.
+    pub(crate) async fn admit_wanted(&self) {
+        if self.0.wanted.swap(false, Ordering::Relaxed) {
+            self.0.budget.reserve(&self.0.reservation, self.0.bytes_max).await;
+        }
+    }
+
+    /// What there is now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    fn fits(&self, by: usize) -> bool {
+        self.bytes().saturating_add(by) <= self.0.bytes_max
+    }
+
+    fn is_admitted(&self, by: usize) -> bool {
+        self.bytes().saturating_add(by) <= self.0.base_bytes || self.0.reservation.is_held()
+    }
+
+    fn add(&self, by: usize) {
+        let bytes = self.0.bytes.fetch_add(by, Ordering::Relaxed).saturating_add(by);
+        self.0.peak.fetch_max(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Share {
+    /// Counts more, if it fits. Whoever takes much waits for [`Account::admit`] before.
+    #[must_use]
+    pub(crate) fn grow(&mut self, by: usize) -> bool {
+        if !self.account.fits(by) {
+            return false;
+        }
+        self.account.add(by);
+        self.bytes = self.bytes.saturating_add(by);
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.account.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -41,6 +41,11 @@ impl Wasi {
         Wasi { ctx, table }
     }
 
+    /// The resources that the guest holds.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
     pub(crate) fn view(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
     }

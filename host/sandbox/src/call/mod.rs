@@ -2,7 +2,8 @@
 //! what a run was started with. The journal sits on this seam: a call and its answer are what a row records, so the JSON
 //! form of both is stored, and a change of it is a new behaviour number of the journal.
 //!
-//! Never here: wasmtime, WIT types, storage. Called by `host/*.rs` in this crate, implemented by the host's worker.
+//! Never here: wasmtime, WIT types, storage. Called by `host/*.rs`, `wasi_http/*.rs` and `timers.rs` in this crate, implemented by
+//! the host's worker.
 
 mod error;
 mod form;
@@ -151,7 +152,8 @@ pub enum Call {
         /// The moment.
         at: Timestamp,
     },
-    /// `wait.any`. Parks unless the time-out is zero.
+    /// `wait.any`, and a wait of `wasi:io/poll` with responses of `wasi:http` in flight: there `canceled` sends the guest to take them.
+    /// Parks unless the time-out is zero.
     WaitAny {
         /// At least one, unless there is a time-out.
         pendings: Vec<Pending>,
@@ -172,7 +174,7 @@ pub enum Call {
         /// What to send.
         request: HttpRequest,
     },
-    /// `http.start`.
+    /// `http.start`, and a request of `wasi:http` that is complete.
     HttpStart {
         /// What to send.
         request: HttpRequest,
@@ -280,7 +282,7 @@ pub enum Call {
         /// In words.
         reason: Option<String>,
     },
-    /// A wait of `wasi:io/poll` in which nothing is ready yet. Parks. WASI has no error to say so: a request to stop does
+    /// A wait of `wasi:io/poll` in which nothing is ready yet and no response is in flight. Parks. WASI has no error to say so: a request to stop does
     /// not end it.
     Poll {
         /// When the earliest of its timers is due, at the clock of the guest.

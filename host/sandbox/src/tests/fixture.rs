@@ -102,11 +102,14 @@ const WASI: &str = "
         import wasi:random/random@0.2.6;
         import wasi:cli/environment@0.2.6;
         import wasi:cli/stderr@0.2.6;
+        import wasi:http/types@0.2.6;
+        import wasi:http/outgoing-handler@0.2.6;
     }
 
     package wasi:clocks@0.2.6 {
         interface monotonic-clock {
             use wasi:io/poll@0.2.6.{pollable};
+            type duration = u64;
             now: func() -> u64;
             subscribe-instant: func(when: u64) -> pollable;
             subscribe-duration: func(when: u64) -> pollable;
@@ -138,6 +141,7 @@ const WASI: &str = "
             variant stream-error { last-operation-failed(error), closed }
             resource input-stream {
                 subscribe: func() -> pollable;
+                read: func(len: u64) -> result<list<u8>, stream-error>;
             }
             resource output-stream {
                 subscribe: func() -> pollable;
@@ -167,10 +171,16 @@ pub(super) fn component_of(module: &str) -> Bytes {
     let mut module = wat::parse_str(module).unwrap();
     let mut resolve = wit_parser::Resolve::default();
     resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).unwrap();
-    let package = resolve.push_str("test.wit", WASI).unwrap();
+    let package = resolve.push_str("test.wit", &format!("{WASI}{}", http())).unwrap();
     let world = resolve.select_world(&[package], Some("guest")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap().into()
+}
+
+/// `wasi:http` as programs of an older toolchain know it.
+fn http() -> String {
+    let text = include_str!("../../wit/http.wit");
+    text[text.find("package wasi:http").unwrap()..].replace("0.2.12", "0.2.6")
 }
 
 fn escape(bytes: &[u8]) -> String {

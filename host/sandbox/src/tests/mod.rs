@@ -14,3 +14,4 @@ mod repeating;
 mod stopping;
 mod timers;
 mod waits;
+mod wasi_http;

@@ -199,10 +199,10 @@ async fn dropping_a_pollable_frees_its_entry_and_its_number() {
     let mut guest = state(worker, Limits::default());
     let old = guest.subscribe_duration(1_000_000_000).unwrap();
     let other = guest.subscribe_duration(9_000_000_000).unwrap();
-    assert_eq!(guest.timers.count(), 2);
+    assert_eq!(guest.awaited.count(), 2);
     let number = old.rep();
     guest.drop(old).unwrap();
-    assert_eq!(guest.timers.count(), 1);
+    assert_eq!(guest.awaited.count(), 1);
     let new = guest.subscribe_duration(5_000_000_000).unwrap();
     assert_eq!(new.rep(), number, "the table gives the number again");
     guest.block(borrowed(&new)).await.unwrap();
@@ -211,7 +211,7 @@ async fn dropping_a_pollable_frees_its_entry_and_its_number() {
     assert_eq!(guest.poll(vec![borrowed(&other), borrowed(&new), borrowed(&new)]).await.unwrap(), [1, 2]);
     guest.drop(new).unwrap();
     guest.drop(other).unwrap();
-    assert_eq!(guest.timers.count(), 0);
+    assert_eq!(guest.awaited.count(), 0);
     assert!(guest.wasi.view().table.is_empty());
 }
 

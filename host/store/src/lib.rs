@@ -15,6 +15,7 @@ mod commit;
 mod db;
 mod error;
 mod inbox;
+mod inspect;
 mod journal;
 mod open;
 mod read;
@@ -23,6 +24,7 @@ mod rows;
 mod sql;
 mod store;
 mod wake;
+mod whole;
 mod writer;
 
 #[cfg(test)]
@@ -31,12 +33,14 @@ mod tests;
 pub use blob::{INLINE_BYTES_MAX, named};
 pub use clock::Clock;
 pub use error::{OpenError, StoreError};
+pub use inspect::{Inspected, Inspector, RunRow, RunState, TaskFilter, TaskLine};
 pub use journal::{CHECKPOINT, JournalEnd, JournalRow, NewAnswer, NewCall};
 pub use read::{Artifacts, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};
 pub use registry::AgentRow;
 pub use rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, Inbound,
-    NewEvent, NewTask, OpenAnswer, Position, Route, RunChange, Scope, Start, Stored, TaskRow, Wait,
+    NewEvent, NewTask, OldMessage, OpenAnswer, Position, Route, RunChange, Scope, Start, Stored, TakenOver, TaskRow,
+    Wait,
 };
 pub use store::{Store, StoreOptions, claim_of};
 pub use wake::{FALLBACK_POLL, Pokes, Subscription, TaskKey, Wakes};

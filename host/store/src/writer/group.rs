@@ -181,6 +181,10 @@ fn apply(connection: &Connection, entries: &[Entry]) -> Result<Vec<Outcome>, rus
 fn apply_one(connection: &Connection, op: &Op, commit_id: i64) -> Result<Outcome, rusqlite::Error> {
     Ok(match op {
         Op::Create(_) | Op::Commit(_) | Op::Close => Outcome::Written,
+        Op::Again(again) => {
+            accept::again(connection, again, commit_id)?;
+            Outcome::Created
+        }
         Op::Deliver(delivery) => Outcome::Delivered(inbox::deliver(connection, delivery, commit_id)?),
         Op::Cancel(order) => Outcome::Canceling(inbox::cancel(connection, order, commit_id)?),
         Op::EndByForce(end) => Outcome::EndedByForce(claims::end_by_force(connection, end, commit_id)?),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{JsonObject, Message};
-use kennel_protocol::{AgentId, ContextId, PrincipalId, TaskId, Timestamp};
+use kennel_protocol::{AgentId, ContextId, Digest, PrincipalId, TaskId, Timestamp};
 use kennel_store::{Claim, InboxMessage, JournalEnd, NewTask, Position, Store};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot, watch};
@@ -30,6 +30,34 @@ pub struct RequestFacts {
     /// Entry 0 of the task's journal. None: made by a host without journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Entry>,
+    /// For a task that an operator made from one that had ended badly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// Metadata key of a request that an operator made: the id of the task that it tries again.
+pub(crate) const RETRY_KEY: &str = "urn:kennel:retry:1";
+
+/// What a retry has of the task before it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Retry {
+    /// That task.
+    pub of: TaskId,
+    /// The row of the journal after which the first generation begins: 0, or 1 if it begins with that task's checkpoint. Answers are
+    /// kept for this generation only.
+    pub begin: u32,
+    /// What that task's client answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<KeptAnswer>,
+}
+
+/// A message in the inbox of a retry that answers one question and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptAnswer {
+    /// Its number in the inbox.
+    pub n: u32,
+    /// The hash of the call that asks for it: function and arguments.
+    pub question: Digest,
 }
 
 /// Number of the form in which a journal's rows are stored. A host reads every number that it ever wrote.

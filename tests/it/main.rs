@@ -29,6 +29,8 @@ mod methods;
 mod mischief;
 mod official;
 mod restart;
+mod retries;
 mod streams;
+mod tasks;
 mod timeouts;
 mod turns;

@@ -210,6 +210,7 @@ impl Service {
                 extensions,
                 metadata: request.metadata,
                 entry: Some(entry()?),
+                retry: None,
             },
         };
         Ok(Draft { key, facts, message })

@@ -25,7 +25,7 @@ use super::lane::{Close, Dead, Lane, When};
 use super::logs;
 use super::progress::ProgressGate;
 use crate::config::TaskLimits;
-use crate::work::Opening;
+use crate::work::{KeptAnswer, Opening, Retry};
 
 /// Messages of history that one call may carry.
 const HISTORY_MAX: u32 = 1_000;
@@ -55,6 +55,8 @@ pub(crate) struct Facts {
     pub(crate) course: Arc<Course>,
     /// What clients had said when the task was claimed: recorded calls name it by number.
     pub(crate) past: Vec<InboxMessage>,
+    /// What it has of the task that it is a retry of.
+    pub(crate) retry: Option<Retry>,
 }
 
 impl Facts {
@@ -80,6 +82,8 @@ pub(crate) struct Activation {
     pub(crate) opening: Option<Opening>,
     /// Tasks that messages to the agent named, which it may therefore read.
     pub(crate) references: Vec<TaskId>,
+    /// Answers of a former task's client that no question has met yet.
+    pub(crate) kept: Vec<KeptAnswer>,
     /// Whether a wait has told the guest that it was asked to stop.
     pub(crate) told: bool,
     /// What `cancel-requested` has answered.

@@ -17,6 +17,15 @@ struct Piecewise {
     begun: bool,
 }
 
+/// The books of a checkpoint for another task that begins with it: it has sent nothing yet, so what is open begins anew.
+pub(crate) fn begun_anew(books: &str) -> Result<String, serde_json::Error> {
+    let Books { mut open, mut order, .. } = serde_json::from_str(books)?;
+    open.values_mut().for_each(|piecewise| piecewise.begun = false);
+    order.retain(|id| open.contains_key(id));
+    let known = order.iter().map(|id| (id.clone(), 0)).collect();
+    serde_json::to_string(&Books { open, order, known, ..Books::default() })
+}
+
 /// One piece on its way out.
 pub(crate) struct Piece {
     pub(crate) artifact: Artifact,
@@ -174,4 +183,38 @@ fn not_open(id: &ArtifactId) -> GuestError {
 
 fn invalid(field: &str, text: String) -> GuestError {
     GuestError::new(ErrorKind::Invalid, field, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(text: &str) -> Vec<Part> {
+        vec![Part { content: Content::Text(text.to_owned()), metadata: None, filename: None, media_type: None }]
+    }
+
+    fn heading(name: &str) -> Heading {
+        let name = Some(name.to_owned());
+        Heading { artifact_id: None, name, description: None, metadata: None, extensions: Vec::new() }
+    }
+
+    #[test]
+    fn another_task_that_begins_with_a_checkpoint_sends_open_artifacts_from_their_beginning() {
+        let id = |id: &str| id.parse::<ArtifactId>().unwrap();
+        let mut old = Artifacts::new(TaskLimits::default());
+        for name in ["open", "closed"] {
+            old.open(id(name), heading(name)).unwrap();
+            assert!(!old.append(&id(name), part("1")).unwrap().append);
+        }
+        old.close(&id("closed"), Vec::new()).unwrap();
+        old.say(&part("hello")).unwrap();
+        let mut new = Artifacts::new(TaskLimits::default());
+        new.restore(&begun_anew(&old.books()).unwrap()).unwrap();
+        let piece = new.append(&id("open"), part("2")).unwrap();
+        assert_eq!((piece.append, piece.artifact.name.as_deref()), (false, Some("open")));
+        // What was sent as a whole is the former task's; its id is free here.
+        new.open(id("closed"), heading("closed")).unwrap();
+        assert_eq!((new.books.bytes, new.books.said), (1, 0));
+        assert!(begun_anew("{").is_err());
+    }
 }

@@ -14,8 +14,11 @@ mod journal;
 mod lane;
 mod logs;
 mod progress;
+pub(crate) mod rehearse;
+pub(crate) mod retry;
 mod run;
 mod supervise;
+pub(crate) mod verdict;
 mod waits;
 
 use std::sync::Arc;
@@ -327,7 +330,7 @@ fn hopeless(
     (attempts > attempts_max).then(|| supervise::host_failure("attempts", &text()))
 }
 
-fn task_facts(view: &TaskView) -> TaskFacts {
+pub(crate) fn task_facts(view: &TaskView) -> TaskFacts {
     let row = &view.row;
     // Written by this host's service; a task whose facts do not read is run without them.
     let request: RequestFacts = serde_json::from_slice(&row.request).unwrap_or_default();

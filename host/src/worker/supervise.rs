@@ -22,7 +22,7 @@ use super::course::Course;
 use super::event::Subject;
 use super::finish::{Ending, Last, last};
 use super::inbox::{Inbox, Mailroom};
-use super::journal::{Begin, Journal};
+use super::journal::{Begin, Journal, Source};
 use super::lane::{Dead, Lane, Start, When};
 use super::progress::ProgressGate;
 use super::{Worker, bare, run};
@@ -36,9 +36,9 @@ const FORCE_FLUSH_MAX: Duration = Duration::from_secs(1);
 /// How long a run that was given up waits for its next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What a repetition may cost: this many times the CPU time that was recorded…
-const REPLAY_FACTOR: u32 = 3;
+pub(super) const REPLAY_FACTOR: u32 = 3;
 /// …and this much, for runs too short to be measured.
-const REPLAY_LEAST: Duration = Duration::from_secs(1);
+pub(super) const REPLAY_LEAST: Duration = Duration::from_secs(1);
 
 /// What a supervised run came to.
 enum Over {
@@ -90,6 +90,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         begun: AtomicBool::new(begun),
         course: Arc::new(Course::default()),
         past: inbox,
+        retry: facts.request.retry.clone(),
     });
     let (opening, reply) = auto.unzip();
     let life_ms = facts.expires.millis().saturating_sub(worker.store.clock().now().millis());
@@ -205,15 +206,17 @@ impl Supervisor {
         let taken = facts.past.iter().filter(|inbound| begin.generation > 1 && inbound.taken.is_some());
         let mut references = activation::references(&turn.message);
         references.extend(taken.flat_map(|inbound| activation::references(&inbound.message)));
+        let kept = facts.retry.iter().filter(|retry| retry.begin == begin.idx);
         Activation {
             facts: Arc::clone(facts),
             lane: self.lane.clone(),
-            journal: Journal::new(Arc::clone(&facts.store), key, Arc::clone(&facts.course), begin),
+            journal: Journal::new(Source::Store(Arc::clone(&facts.store)), key, Arc::clone(&facts.course), begin),
             gate: self.gate.clone(),
             artifacts: Arc::clone(&self.artifacts),
             inbox: Inbox::new(self.mailroom.watch()),
             opening: self.opening.clone(),
             references,
+            kept: kept.flat_map(|retry| retry.answers.clone()).collect(),
             told: false,
             canceled: None,
         }

@@ -1,4 +1,5 @@
-//! An operator's look at a store: read only, beside a running host or without one. Takes no lock, writes nothing, sees every owner.
+//! An operator's look at a store: read only, beside a running host or without one. Takes no lock, writes no row, sees every owner. Of a
+//! database that nobody has open, SQLite leaves an empty log and its index behind; the next host takes them up.
 //!
 //! Never here: what a body or a call means, and any decision about a task. Called by the command line.
 
@@ -168,6 +169,12 @@ impl Inspector {
         Ok(Some(row))
     }
 
+    /// Microseconds of thread CPU time recorded after one row and up to another.
+    pub async fn cpu_us(&self, key: &TaskKey, after: u32, last: u32) -> Result<u64, StoreError> {
+        let wanted = key.clone();
+        self.readers.read(move |connection| journal::cpu_us(connection, &wanted, after, last)).await
+    }
+
     /// The bytes of a component.
     pub async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         let (tenant, digest) = (tenant.clone(), *digest);
@@ -182,6 +189,13 @@ impl Inspector {
     /// Puts large contents back into a message.
     pub async fn complete_message(&self, tenant: &TenantId, message: &mut Message) -> Result<(), StoreError> {
         blob::put_back(&self.readers, tenant, message.parts.iter_mut().collect()).await
+    }
+}
+
+impl Drop for Inspector {
+    /// Its connection is closed when this returns, so that a store which is closed later is the last.
+    fn drop(&mut self) {
+        self.readers.close();
     }
 }
 

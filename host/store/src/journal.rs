@@ -193,6 +193,20 @@ pub(crate) fn next_checkpoint(
     Ok(rows.into_iter().next())
 }
 
+/// Microseconds of thread CPU time recorded after one row and up to another.
+pub(crate) fn cpu_us(connection: &Connection, key: &TaskKey, after: u32, last: u32) -> Result<u64, StoreError> {
+    let sum = query(
+        connection,
+        "SELECT coalesce(sum(cpu_us), 0) FROM journal WHERE tenant = ? AND task = ? AND idx > ? AND idx <= ?",
+    )?
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .bind(i64::from(after))
+    .bind(i64::from(last))
+    .one(|row| Ok(uint(row.get(0)?)))?;
+    Ok(sum)
+}
+
 /// A row, and whether its result names a blob.
 fn row(row: &Row<'_>) -> Result<(JournalRow, bool), StoreError> {
     let hash = <[u8; 32]>::try_from(bytes(row, 3)?)

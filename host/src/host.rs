@@ -1,6 +1,7 @@
 //! A whole host: its parts made and joined, and taken apart again in the right order.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{self, Admin};
 use crate::api::{self, App, Server};
 use crate::broker::Broker;
 use crate::config::Settings;
@@ -50,6 +52,7 @@ pub struct Host {
     address: SocketAddr,
     server: Server,
     worker: Arc<Worker>,
+    admin: Option<Admin>,
     store: Arc<Store>,
     closing: CancellationToken,
     following: JoinHandle<()>,
@@ -101,9 +104,10 @@ impl Host {
         });
         let app = App::new(service, settings.limits.clone(), &base_url, closing.clone());
         let server = api::serve(listener, api::router(app), &settings.limits);
+        let admin = operators_socket(&settings.data, &store, settings.limits.task.life_max);
         #[expect(clippy::disallowed_methods, reason = "awaited in stop")]
         let following = tokio::spawn(folder.follow(closing.clone()));
-        Ok(Host { address, server, worker, store, closing, following })
+        Ok(Host { address, server, worker, admin, store, closing, following })
     }
 
     /// Where it listens.
@@ -114,6 +118,9 @@ impl Host {
     /// Stops in order: no new connections, running work for the drain time, streams, connections, the store.
     pub async fn stop(self) {
         self.server.stop_accepting();
+        if let Some(admin) = self.admin {
+            admin.stop().await;
+        }
         self.worker.drain().await;
         self.closing.cancel();
         self.server.end().await;
@@ -121,6 +128,18 @@ impl Host {
         self.following.await.ok();
         self.store.close().await;
     }
+}
+
+/// The operator's socket; a host that cannot have it (its path is too long, for one) serves without.
+fn operators_socket(data: &Path, store: &Arc<Store>, life_max: Duration) -> Option<Admin> {
+    admin::serve(data, Arc::clone(store), life_max)
+        .inspect_err(|error| {
+            tracing::warn!(
+                socket = %admin::socket(data).display(), %error,
+                "no socket for the operator: `kennel tasks retry` works only while this host is stopped"
+            );
+        })
+        .ok()
 }
 
 /// Opens the store; beside a host that is still draining it waits, and says so.

@@ -3,6 +3,7 @@
 //! Calls go one way: `api` → `service` → `store`, `broker`, `registry`; `worker` → `broker`, `store`, `sandbox`, `registry`. Facts come
 //! back only as committed rows.
 
+mod admin;
 mod answer;
 pub mod api;
 mod broker;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{JsonObject, Message};
-use kennel_protocol::{AgentId, ContextId, PrincipalId, TaskId, Timestamp};
+use kennel_protocol::{AgentId, ContextId, Digest, PrincipalId, TaskId, Timestamp};
 use kennel_store::{Claim, InboxMessage, JournalEnd, NewTask, Position, Store};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot, watch};
@@ -33,6 +33,9 @@ pub struct RequestFacts {
     /// Where the task stands in its family.
     #[serde(default, skip_serializing_if = "Lineage::is_alone")]
     pub lineage: Lineage,
+    /// For a task that an operator made from one that had ended badly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 /// Metadata key under which a task names its parent and its children.
@@ -61,6 +64,31 @@ impl Lineage {
     pub fn is_alone(&self) -> bool {
         self.parent.is_none()
     }
+}
+
+/// Metadata key of a request that an operator made: the id of the task that it tries again.
+pub(crate) const RETRY_KEY: &str = "urn:kennel:retry:1";
+
+/// What a retry has of the task before it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Retry {
+    /// That task.
+    pub of: TaskId,
+    /// The row of the journal after which the first generation begins: 0, or 1 if it begins with that task's checkpoint. Answers are
+    /// kept for this generation only.
+    pub begin: u32,
+    /// What that task's client answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<KeptAnswer>,
+}
+
+/// A message in the inbox of a retry that answers one question and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptAnswer {
+    /// Its number in the inbox.
+    pub n: u32,
+    /// The hash of the call that asks for it: function and arguments.
+    pub question: Digest,
 }
 
 /// Number of the form in which a journal's rows are stored. A host reads every number that it ever wrote.

@@ -7,13 +7,16 @@ use crate::plugins::{names, workspace};
 
 /// Modules of the host, and the modules that each may name. `lib.rs` and `main.rs` only join them.
 const MODULES: &[(&str, &[&str])] = &[
+    // What only the writer may do, asked for by an operator: a retry is made from the journal, which is the worker's.
+    ("admin", &["worker"]),
     ("answer", &[]),
     ("api", &["config", "service", "stream"]),
     ("broker", &[]),
-    ("cli", &["config"]),
+    // The operator's verbs: they ask the host or take its place (`admin`, `worker::retry`), and rehearse journals (`worker::rehearse`).
+    ("cli", &["admin", "config", "work", "worker"]),
     ("config", &[]),
     ("gate", &[]),
-    ("host", &["api", "broker", "config", "gate", "registry", "service", "worker"]),
+    ("host", &["admin", "api", "broker", "config", "gate", "registry", "service", "worker"]),
     ("intake", &["answer", "registry", "work"]),
     ("registry", &[]),
     ("service", &["broker", "config", "intake", "registry", "stream", "work"]),
@@ -47,13 +50,13 @@ const ALONE: &[(&str, &[&str])] = &[
 
 /// What only some modules of the host may name: a crate, and where.
 const WITHIN: &[(&str, &[&str])] = &[
-    ("axum", &["api"]),
+    ("axum", &["admin", "api"]),
     ("http", &["api"]),
     ("http_body", &["api"]),
-    ("http_body_util", &["api"]),
+    ("http_body_util", &["admin", "api"]),
     ("httpdate", &["api"]),
-    ("hyper", &["api"]),
-    ("hyper_util", &["api"]),
+    ("hyper", &["admin", "api"]),
+    ("hyper_util", &["admin", "api"]),
     ("clap", &["cli"]),
     ("rust_embed", &["cli"]),
     ("kennel_client", &["cli"]),

@@ -35,6 +35,8 @@ mod mischief;
 mod official;
 mod outside;
 mod restart;
+mod retries;
 mod streams;
+mod tasks;
 mod timeouts;
 mod turns;

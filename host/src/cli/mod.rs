@@ -7,6 +7,7 @@ pub mod embedded;
 mod file;
 pub mod new;
 mod serve;
+mod tasks;
 mod toolchain;
 
 use std::io::Write;
@@ -23,7 +24,8 @@ Examples:
   kennel new my-agent                             begin an agent of your own
   kennel build my-agent --out agents              compile it to agents/my-agent.wasm
   kennel serve --data data --agents agents        serve every agent in a folder
-  kennel a2a send http://127.0.0.1:8080/agents/my-agent hello";
+  kennel a2a send http://127.0.0.1:8080/agents/my-agent hello
+  kennel tasks ls --data data                     what the host's tasks do, also while it runs";
 
 /// Runs other people's A2A agents safely: each is a WebAssembly component in its own sandbox, and Kennel is the A2A server around it.
 #[derive(Parser)]
@@ -45,6 +47,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Talk to an A2A agent
     A2a(a2a::A2aArgs),
+    /// Look at a host's tasks, try them again, rehearse them
+    Tasks(tasks::TasksArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -62,6 +66,7 @@ pub fn main() -> ExitCode {
             Command::New(args) => new::run(&args),
             Command::Build(args) => build::run(args).await,
             Command::A2a(args) => a2a::run(args).await,
+            Command::Tasks(args) => tasks::run(args).await,
         }
     })
 }

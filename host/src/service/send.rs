@@ -201,6 +201,7 @@ impl Service {
                 metadata: request.metadata,
                 entry: Some(entry()?),
                 lineage: Lineage::default(),
+                retry: None,
             },
         };
         Ok(Draft { key, facts, message })

@@ -29,7 +29,7 @@ use super::progress::ProgressGate;
 use crate::config::TaskLimits;
 use crate::gate::Gate;
 use crate::registry::Registry;
-use crate::work::{Lineage, Opening};
+use crate::work::{KeptAnswer, Lineage, Opening, Retry};
 
 /// Messages of history that one call may carry.
 const HISTORY_MAX: u32 = 1_000;
@@ -72,6 +72,8 @@ pub(crate) struct Facts {
     pub(crate) lineage: Lineage,
     /// What clients had said when the task was claimed: recorded calls name it by number.
     pub(crate) past: Vec<InboxMessage>,
+    /// What it has of the task that it is a retry of.
+    pub(crate) retry: Option<Retry>,
 }
 
 impl Facts {
@@ -106,6 +108,8 @@ pub(crate) struct Activation {
     pub(crate) opening: Option<Opening>,
     /// Tasks that messages to the agent named, which it may therefore read.
     pub(crate) references: Vec<TaskId>,
+    /// Answers of a former task's client that no question has met yet.
+    pub(crate) kept: Vec<KeptAnswer>,
     /// Whether a wait has told the guest that it was asked to stop.
     pub(crate) told: bool,
     /// What `cancel-requested` has answered.
@@ -164,7 +168,7 @@ impl Activation {
             self.settle_pendings().await?;
         }
         match step {
-            Step::Begun(asked) => self.repeat_start(call, &asked, None),
+            Step::Begun(asked) => self.repeat_outside(&call, &asked, None),
             Step::Recorded(asked, recorded) => self.repeat(call, &asked, recorded).await,
             Step::Live(asked) if is_kv(&call) => self.durable_value(call, &asked).await,
             Step::Live(asked) => match kind(&call) {
@@ -188,18 +192,16 @@ impl Activation {
 
     /// The recorded answer. What the call did to this activation's own books is done again.
     async fn repeat(&mut self, call: Call, asked: &Asked, recorded: Recorded) -> Result<Answer, Refusal> {
-        if is_outside(&call) {
-            return self.repeat_outside(&call, recorded);
-        }
-        if kind(&call) == Kind::Start {
-            return self.repeat_start(call, asked, Some(recorded));
+        if is_outside(&call) || kind(&call) == Kind::Start || matches!(recorded, Recorded::Sent(_)) {
+            return self.repeat_outside(&call, asked, Some(recorded));
         }
         let recorded = match recorded {
             Recorded::Message(n) => return self.repeat_message(call, asked, n).await,
             Recorded::Error(error) => Err(error),
             Recorded::Answer(answer) => Ok(answer),
-            Recorded::Sent(child) => return Ok(Answer::Pending(self.pendings.send(asked.idx, child))),
-            Recorded::Exchange(_) | Recorded::Head(_) | Recorded::Taken => return Err(Refusal::Abandon),
+            Recorded::Exchange(_) | Recorded::Head(_) | Recorded::Taken | Recorded::Sent(_) => {
+                return Err(Refusal::Abandon);
+            }
         };
         if kind(&call) == Kind::Effect && recorded.is_ok() {
             // Its event is on disk: only the books count.

@@ -136,6 +136,17 @@ impl Artifacts {
     }
 }
 
+impl Books {
+    /// For another task that begins with them: it has sent nothing yet, so what is open begins anew.
+    pub(crate) fn begun_anew(self) -> Books {
+        let Books { mut open, mut order, .. } = self;
+        open.values_mut().for_each(|piecewise| piecewise.begun = false);
+        order.retain(|id| open.contains_key(id));
+        let known = order.iter().map(|id| (id.clone(), 0)).collect();
+        Books { open, order, known, ..Books::default() }
+    }
+}
+
 impl Piecewise {
     /// Name, description and metadata go with the first piece only.
     fn artifact(&self, id: &ArtifactId, parts: Vec<Part>, append: bool) -> Artifact {
@@ -172,4 +183,37 @@ fn not_open(id: &ArtifactId) -> GuestError {
 
 fn invalid(field: &str, text: String) -> GuestError {
     GuestError::new(ErrorKind::Invalid, field, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(text: &str) -> Vec<Part> {
+        vec![Part { content: Content::Text(text.to_owned()), metadata: None, filename: None, media_type: None }]
+    }
+
+    fn heading(name: &str) -> Heading {
+        let name = Some(name.to_owned());
+        Heading { artifact_id: None, name, description: None, metadata: None, extensions: Vec::new() }
+    }
+
+    #[test]
+    fn another_task_that_begins_with_a_checkpoint_sends_open_artifacts_from_their_beginning() {
+        let id = |id: &str| id.parse::<ArtifactId>().unwrap();
+        let mut old = Artifacts::new(TaskLimits::default());
+        for name in ["open", "closed"] {
+            old.open(id(name), heading(name)).unwrap();
+            assert!(!old.append(&id(name), part("1")).unwrap().append);
+        }
+        old.close(&id("closed"), Vec::new()).unwrap();
+        old.say(&part("hello")).unwrap();
+        let mut new = Artifacts::new(TaskLimits::default());
+        new.restore(old.books().begun_anew());
+        let piece = new.append(&id("open"), part("2")).unwrap();
+        assert_eq!((piece.append, piece.artifact.name.as_deref()), (false, Some("open")));
+        // What was sent as a whole is the former task's; its id is free here.
+        new.open(id("closed"), heading("closed")).unwrap();
+        assert_eq!((new.books.bytes, new.books.said), (1, 0));
+    }
 }

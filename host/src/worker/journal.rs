@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kennel_protocol::Timestamp;
 use kennel_sandbox::call::{Answer, Call, ErrorKind, GuestError, HttpHead, HttpResponse, Moment, Refusal, Seen};
-use kennel_store::{JournalRow, NewAnswer, NewCall, Store, StoreError, Stored, TaskKey};
+use kennel_store::{Clock, Inspector, JournalRow, NewAnswer, NewCall, Store, StoreError, Stored, TaskKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -28,6 +28,9 @@ const EVENT_REQUEST_BYTES: usize = 256;
 const ROWS_WARN: u32 = 5_000;
 /// …and after which the task ends: repeating them takes too long.
 const ROWS_MAX: u32 = 50_000;
+
+/// How the error of a call begins that is not as recorded.
+pub(super) const DIVERGED: &str = "The work could not be repeated";
 
 /// How a call is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +153,13 @@ pub(crate) struct Asked {
     pub(crate) under_way: bool,
 }
 
+impl Asked {
+    /// Function and arguments.
+    pub(crate) fn question(&self) -> kennel_protocol::Digest {
+        kennel_protocol::Digest::from_bytes(self.hash)
+    }
+}
+
 /// What to do about a call.
 pub(crate) enum Step {
     /// It was answered before: the same answer again.
@@ -160,9 +170,33 @@ pub(crate) enum Step {
     Live(Asked),
 }
 
+/// Where recorded rows are read, and whose clock goes on behind them.
+pub(crate) enum Source {
+    /// The host's own store.
+    Store(Arc<Store>),
+    /// A look at a store that is left as it is.
+    Inspector(Arc<Inspector>, Clock),
+}
+
+impl Source {
+    async fn rows_after(&self, key: &TaskKey, idx: u32) -> Result<Vec<JournalRow>, StoreError> {
+        match self {
+            Source::Store(store) => store.journal_after(key, idx, PAGE).await,
+            Source::Inspector(inspector, _) => inspector.journal_after(key, idx, PAGE).await,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        match self {
+            Source::Store(store) => store.clock().now(),
+            Source::Inspector(_, clock) => clock.now(),
+        }
+    }
+}
+
 /// The reader and numberer of one activation.
 pub(crate) struct Journal {
-    store: Arc<Store>,
+    source: Source,
     key: TaskKey,
     course: Arc<Course>,
     generation: u32,
@@ -191,11 +225,11 @@ pub(crate) struct Begin {
 }
 
 impl Journal {
-    pub(crate) fn new(store: Arc<Store>, key: TaskKey, course: Arc<Course>, begin: Begin) -> Journal {
+    pub(crate) fn new(source: Source, key: TaskKey, course: Arc<Course>, begin: Begin) -> Journal {
         let Begin { generation, idx, last, now } = begin;
         course.begin(idx, idx == last);
         Journal {
-            store,
+            source,
             key,
             course,
             generation,
@@ -265,7 +299,7 @@ impl Journal {
             return Ok(None);
         }
         if self.rows.is_empty() {
-            let page = self.store.journal_after(&self.key, next - 1, PAGE).await;
+            let page = self.source.rows_after(&self.key, next - 1).await;
             self.rows = page.map_err(|error| self.unread(next, &error))?.into();
         }
         match self.rows.pop_front() {
@@ -342,7 +376,7 @@ impl Journal {
     fn unnumbered(&self, call: &Call, hash: [u8; 32], request: String, seen: Seen) -> Asked {
         let cpu = seen.cpu.saturating_sub(self.cpu);
         // Never earlier than what the guest has seen: its clock would go back in a replay.
-        let at = self.now.max(seen.shown).max(self.store.clock().now().into());
+        let at = self.now.max(seen.shown).max(self.source.now().into());
         Asked { idx: 0, call: call.name(), hash, request, at, cpu, due: None, seq: None, under_way: false }
     }
 
@@ -389,7 +423,7 @@ impl Journal {
 
     /// What came of a call, now.
     pub(crate) fn answered(&mut self, result: Stored) -> NewAnswer {
-        self.now = self.now.max(self.store.clock().now().into());
+        self.now = self.now.max(self.source.now().into());
         NewAnswer { result, at_us: self.now.micros() }
     }
 
@@ -412,7 +446,7 @@ impl Journal {
     }
 
     fn diverged(&self, idx: u32, what: &str) -> Refusal {
-        self.broken(format!("The work could not be repeated: at call {idx} {what}."))
+        self.broken(format!("{DIVERGED}: at call {idx} {what}."))
     }
 
     /// Rows that cannot be read now may be read later; those that are damaged never.
@@ -484,7 +518,7 @@ fn fits(call: &Call, recorded: &Recorded) -> bool {
 }
 
 /// The hash of a call, and its arguments for people. `looks`: how many calls before it found nothing new.
-fn describe(call: &Call, looks: u32) -> ([u8; 32], String) {
+pub(super) fn describe(call: &Call, looks: u32) -> ([u8; 32], String) {
     // Every type in a call writes itself; an empty text would be found out by its hash.
     let arguments = serde_json::to_string(call).unwrap_or_default();
     let mut hash = Sha256::new();

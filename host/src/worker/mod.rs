@@ -7,6 +7,7 @@ mod activation;
 mod artifacts;
 mod bare;
 mod body;
+mod books;
 mod course;
 mod event;
 mod finish;
@@ -19,8 +20,11 @@ mod outside;
 mod peers;
 mod pendings;
 mod progress;
+pub(crate) mod rehearse;
+pub(crate) mod retry;
 mod run;
 mod supervise;
+pub(crate) mod verdict;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -357,7 +361,7 @@ fn hopeless(
     (attempts > attempts_max).then(|| supervise::host_failure("attempts", &text()))
 }
 
-fn task_facts(view: &TaskView) -> TaskFacts {
+pub(crate) fn task_facts(view: &TaskView) -> TaskFacts {
     let row = &view.row;
     let request = RequestFacts::read(&row.request);
     TaskFacts {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kennel_egress::{FetchError, Policy, Request, Response, ResponseHead, may_repeat};
 use kennel_protocol::{TaskId, Timestamp};
 use kennel_sandbox::call::{
-    AfterCrash, Answer, Call, ErrorKind, GuestError, HttpHead, HttpPiece, HttpRequest, HttpResponse, Pending, Refusal,
+    AfterCrash, Answer, Call, ErrorKind, GuestError, HttpHead, HttpRequest, HttpResponse, Pending, Refusal,
 };
 use kennel_store::{Stored, Wait};
 use sha2::{Digest, Sha256};
@@ -19,7 +19,7 @@ use super::course::Course;
 use super::inbox::Cancel;
 use super::journal::{Asked, Recorded};
 use super::lane::When;
-use super::pendings::{Carrier, Outcome, Pendings, Shape};
+use super::pendings::{Carrier, Pendings, Shape};
 use super::waits::at_latest;
 
 /// Counts restores of a database from a backup: after one, keys must differ from those that were used since the backup was made.
@@ -61,25 +61,20 @@ impl Activation {
         Ok(Answer::Pending(self.pendings.begin(asked.idx, shape, request, carrier)))
     }
 
-    /// The recorded beginning of an exchange.
-    pub(super) fn repeat_start(
+    /// A recorded call that began something or waited for it. `recorded`: none if nothing is known of what it began.
+    pub(super) fn repeat_outside(
         &mut self,
-        call: Call,
+        call: &Call,
         asked: &Asked,
         recorded: Option<Recorded>,
     ) -> Result<Answer, Refusal> {
-        let (request, shape) = match call {
-            Call::HttpStart { request } => (request, Shape::Whole),
-            Call::HttpOpen { request } => (request, Shape::Pieces),
-            _ => return Err(Refusal::Abandon),
+        let Some(answer) = self.pendings.repeated(asked.idx, call, recorded) else {
+            let text = format!("The answer of {} that the task's journal names is missing.", call.name());
+            self.facts.course.fail(GuestError::new(ErrorKind::Failed, "journal", text));
+            return Err(Refusal::Abandon);
         };
-        let outcome = match recorded {
-            None => None,
-            // It was refused at once, and has no number.
-            Some(Recorded::Error(error)) => return Err(error.into()),
-            Some(recorded) => Some(outcome_of(recorded).ok_or(Refusal::Abandon)?),
-        };
-        Ok(Answer::Pending(self.pendings.recall(asked.idx, shape, request, outcome)))
+        self.told |= matches!(&answer, Err(error) if error.kind == ErrorKind::Canceled);
+        answer.map_err(Refusal::from)
     }
 
     /// Decides what a former activation left open. Once, when the work is live.
@@ -403,56 +398,6 @@ impl Activation {
             }
         }
         Ok(true)
-    }
-
-    /// What a recorded wait did to what is under way.
-    pub(super) fn repeat_outside(&mut self, call: &Call, recorded: Recorded) -> Result<Answer, Refusal> {
-        match (call, recorded) {
-            (Call::HttpTake { .. } | Call::HttpHead { .. }, Recorded::Taken) => match self.now_outside(call) {
-                Ok(Some((_, answer))) => answer.map_err(Refusal::from),
-                Ok(None) | Err(_) => {
-                    let text = format!("The answer of {} that the task's journal names is missing.", call.name());
-                    self.facts.course.fail(GuestError::new(ErrorKind::Failed, "journal", text));
-                    Err(Refusal::Abandon)
-                }
-            },
-            (Call::HttpRead { exchange, .. }, Recorded::Answer(Answer::Piece(piece))) => {
-                let last = matches!(piece, Some(HttpPiece::End | HttpPiece::Interrupted));
-                self.pendings.skip(*exchange, last);
-                Ok(Answer::Piece(piece))
-            }
-            (Call::HttpRead { exchange, .. }, Recorded::Error(error)) => {
-                self.pendings.skip(*exchange, error.kind != ErrorKind::Canceled);
-                self.told |= error.kind == ErrorKind::Canceled;
-                Err(error.into())
-            }
-            (Call::PeerTake { sent }, Recorded::Answer(answer)) => {
-                self.pendings.forget(*sent);
-                Ok(answer)
-            }
-            (Call::PeerTake { sent }, Recorded::Error(error)) if error.kind != ErrorKind::Canceled => {
-                self.pendings.forget(*sent);
-                Err(error.into())
-            }
-            (_, Recorded::Error(error)) => {
-                self.told |= error.kind == ErrorKind::Canceled;
-                Err(error.into())
-            }
-            (_, Recorded::Answer(answer)) => Ok(answer),
-            (
-                _,
-                Recorded::Taken | Recorded::Message(_) | Recorded::Exchange(_) | Recorded::Head(_) | Recorded::Sent(_),
-            ) => Err(Refusal::Abandon),
-        }
-    }
-}
-
-/// What the row of an exchange says came of it.
-pub(super) fn outcome_of(recorded: Recorded) -> Option<Result<Outcome, GuestError>> {
-    match recorded {
-        Recorded::Exchange(result) => Some(result.map(|response| Outcome::Whole(Box::new(response)))),
-        Recorded::Head(head) => Some(head.map(Outcome::Head)),
-        Recorded::Answer(_) | Recorded::Error(_) | Recorded::Message(_) | Recorded::Taken | Recorded::Sent(_) => None,
     }
 }
 

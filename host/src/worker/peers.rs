@@ -150,6 +150,7 @@ impl Activation {
                 extensions: Vec::new(),
                 metadata: options.metadata.clone(),
                 entry: Some(Entry::new().map_err(|_| Refusal::Abandon)?),
+                retry: None,
                 lineage: Lineage {
                     parent: Some(parent.task.clone()),
                     root: Some(root.clone()),

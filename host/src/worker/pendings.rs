@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kennel_egress::{Egress, Policy, Request};
 use kennel_protocol::{Seq, TaskId, Timestamp};
-use kennel_sandbox::call::{ErrorKind, GuestError, HttpHead, HttpPiece, HttpRequest, HttpResponse, Pending};
+use kennel_sandbox::call::{
+    Answer, Call, ErrorKind, GuestError, HttpHead, HttpPiece, HttpRequest, HttpResponse, Pending,
+};
 use kennel_store::NewAnswer;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -114,6 +116,13 @@ pub(crate) struct Books {
     children: Vec<(Pending, u32, Child)>,
 }
 
+impl Books {
+    /// For another task that begins with them: what was under way is not its own, and the numbers stay used.
+    pub(crate) fn begun_anew(self) -> Books {
+        Books { last: self.last, ..Books::default() }
+    }
+}
+
 /// Everything that one task has under way. They stay over checkpoints.
 #[derive(Debug)]
 pub(crate) struct Pendings {
@@ -176,7 +185,7 @@ impl Pendings {
     }
 
     /// What a recorded call had begun: with the result, if there is one.
-    pub(crate) fn recall(
+    fn recall(
         &self,
         row: u32,
         shape: Shape,
@@ -234,6 +243,60 @@ impl Pendings {
         let exchange = Exchange { row, shape, state, ready: None, head_taken: false, driver: None };
         self.table().open.insert(number, exchange);
         self.make_ready(number);
+    }
+
+    /// What a recorded call of a task's own did, and its answer. `recorded`: none if the call began something of which nothing is known. None:
+    /// what the row names is not there.
+    pub(crate) fn repeated(
+        &self,
+        row: u32,
+        call: &Call,
+        recorded: Option<Recorded>,
+    ) -> Option<Result<Answer, GuestError>> {
+        let recorded = match (call, recorded) {
+            (Call::HttpStart { request } | Call::HttpOpen { request }, recorded) => {
+                let shape = if matches!(call, Call::HttpStart { .. }) { Shape::Whole } else { Shape::Pieces };
+                let outcome = match recorded {
+                    None => None,
+                    // It was refused at once, and has no number.
+                    Some(Recorded::Error(error)) => return Some(Err(error)),
+                    Some(recorded) => Some(outcome_of(recorded)?),
+                };
+                return Some(Ok(Answer::Pending(self.recall(row, shape, request.clone(), outcome))));
+            }
+            (_, recorded) => recorded?,
+        };
+        match (call, recorded) {
+            (Call::HttpTake { exchange }, Recorded::Taken) => {
+                self.take(*exchange).ok().flatten().map(|response| response.map(Answer::Response))
+            }
+            (Call::HttpHead { exchange }, Recorded::Taken) => {
+                self.head(*exchange).ok().flatten().map(|head| head.map(|head| Answer::Head(Box::new(head))))
+            }
+            (Call::HttpRead { exchange, .. }, Recorded::Answer(Answer::Piece(piece))) => {
+                if matches!(piece, Some(HttpPiece::End | HttpPiece::Interrupted)) {
+                    self.forget(*exchange);
+                }
+                Some(Ok(Answer::Piece(piece)))
+            }
+            (Call::HttpRead { exchange: number, .. } | Call::PeerTake { sent: number }, Recorded::Error(error)) => {
+                if error.kind != ErrorKind::Canceled {
+                    self.forget(*number);
+                }
+                Some(Err(error))
+            }
+            (Call::PeerTake { sent }, Recorded::Answer(answer)) => {
+                self.forget(*sent);
+                Some(Ok(answer))
+            }
+            (Call::PeerSend { .. }, Recorded::Sent(child)) => Some(Ok(Answer::Pending(self.send(row, child)))),
+            (_, Recorded::Answer(answer)) => Some(Ok(answer)),
+            (_, Recorded::Error(error)) => Some(Err(error)),
+            (
+                _,
+                Recorded::Taken | Recorded::Message(_) | Recorded::Exchange(_) | Recorded::Head(_) | Recorded::Sent(_),
+            ) => None,
+        }
     }
 
     /// What is to be decided once the work is live: number, row, request.
@@ -415,13 +478,6 @@ impl Pendings {
         Ok(Some(piece))
     }
 
-    /// What a recorded `read` did: the pieces themselves are gone.
-    pub(crate) fn skip(&self, number: Pending, last: bool) {
-        if last {
-            self.table().open.remove(&number);
-        }
-    }
-
     /// Forgets an exchange and breaks it off.
     pub(crate) fn abort(&self, number: Pending) -> Result<(), GuestError> {
         self.table().open.remove(&number).map(drop).ok_or_else(|| unknown_number(number))
@@ -560,6 +616,15 @@ pub(crate) enum Outcome {
     Whole(Box<HttpResponse>),
     /// How the response began.
     Head(HttpHead),
+}
+
+/// What the row of an exchange says came of it.
+pub(crate) fn outcome_of(recorded: Recorded) -> Option<Result<Outcome, GuestError>> {
+    match recorded {
+        Recorded::Exchange(result) => Some(result.map(|response| Outcome::Whole(Box::new(response)))),
+        Recorded::Head(head) => Some(head.map(Outcome::Head)),
+        Recorded::Answer(_) | Recorded::Error(_) | Recorded::Message(_) | Recorded::Taken | Recorded::Sent(_) => None,
+    }
 }
 
 /// What a recorded exchange is like.

@@ -15,22 +15,22 @@ use kennel_protocol::{AgentId, TaskId};
 use kennel_sandbox::call::{GuestError, Moment};
 use kennel_sandbox::{AgentDescription, Control, End, Finished, Outcome, ReplyMode, Run, Trap, Turn};
 use kennel_store::{Attempt, CHECKPOINT, JournalEnd, NewAnswer, NewCall, Scope, StoreError, Subscription, Wait};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::activation::{self, Activation, Facts};
-use super::artifacts::{self, Artifacts};
+use super::artifacts::Artifacts;
+use super::books::Books;
 use super::course::Course;
 use super::event::Subject;
 use super::finish::{Ending, Last, last};
 use super::inbox::{Inbox, Mailroom};
-use super::journal::{Begin, Journal};
+use super::journal::{Begin, Journal, Source};
 use super::kv::Values;
 use super::lane::{Dead, Lane, Start, When};
-use super::outside::{Grants, outcome_of};
-use super::pendings::{self, Pendings};
+use super::outside::Grants;
+use super::pendings::{Pendings, outcome_of};
 use super::progress::ProgressGate;
 use super::{Worker, bare, peers, run};
 use crate::broker::Hold;
@@ -48,9 +48,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// keep the others that are suspected from their turn. Long enough for a wait that ends at once.
 const TRIED_GRACE: Duration = Duration::from_millis(5);
 /// What a repetition may cost: this many times the CPU time that was recorded…
-const REPLAY_FACTOR: u32 = 3;
+pub(super) const REPLAY_FACTOR: u32 = 3;
 /// …and this much, for runs too short to be measured.
-const REPLAY_LEAST: Duration = Duration::from_secs(1);
+pub(super) const REPLAY_LEAST: Duration = Duration::from_secs(1);
 
 /// What a supervised run came to.
 enum Over {
@@ -62,13 +62,6 @@ enum Over {
     Lost,
     /// The instance is not worth its place: it waits, or the host is stopping.
     Leave,
-}
-
-/// What a checkpoint keeps besides the agent's bytes.
-#[derive(Serialize, Deserialize)]
-struct Books {
-    artifacts: artifacts::Books,
-    pendings: pendings::Books,
 }
 
 /// Everything of one running task.
@@ -123,6 +116,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         registry: Arc::clone(&worker.registry),
         lineage: facts.request.lineage.clone(),
         past: inbox,
+        retry: facts.request.retry.clone(),
     });
     let (opening, reply) = auto.unzip();
     let life_ms = facts.expires.millis().saturating_sub(worker.store.clock().now().millis());
@@ -265,7 +259,7 @@ impl Supervisor {
     async fn restore(&self, books: &str) -> Result<(), StoreError> {
         let corrupt =
             |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the books of a checkpoint: {error}"));
-        let books: Books = serde_json::from_str(books).map_err(|error| corrupt(&error))?;
+        let books = Books::read(books).map_err(|error| corrupt(&error))?;
         self.artifacts().restore(books.artifacts);
         self.pendings.restore(&books.pendings);
         for open in books.pendings.open {
@@ -287,10 +281,11 @@ impl Supervisor {
         let taken = facts.past.iter().filter(|inbound| begin.generation > 1 && inbound.taken.is_some());
         let mut references = activation::references(&turn.message);
         references.extend(taken.flat_map(|inbound| activation::references(&inbound.message)));
+        let kept = facts.retry.iter().filter(|retry| retry.begin == begin.idx);
         Activation {
             facts: Arc::clone(facts),
             lane: self.lane.clone(),
-            journal: Journal::new(Arc::clone(&facts.store), key, Arc::clone(&facts.course), begin),
+            journal: Journal::new(Source::Store(Arc::clone(&facts.store)), key, Arc::clone(&facts.course), begin),
             gate: self.gate.clone(),
             artifacts: Arc::clone(&self.artifacts),
             pendings: Arc::clone(&self.pendings),
@@ -299,6 +294,7 @@ impl Supervisor {
             values: facts.values.clone(),
             opening: self.opening.clone(),
             references,
+            kept: kept.flat_map(|retry| retry.answers.clone()).collect(),
             told: false,
             canceled: None,
         }
@@ -416,8 +412,6 @@ impl Supervisor {
         // Readings move a guest's clock by themselves, perhaps beyond ours: the next generation's must not go back.
         let now = shown.after(Duration::from_micros(1)).max(self.worker.store.clock().now().into());
         let books = Books { artifacts: self.artifacts().books(), pendings: self.pendings.books() };
-        // Texts and numbers under text keys: it cannot fail.
-        let books = serde_json::to_string(&books).unwrap_or_default();
         let result = self.lane.stored(bytes.to_vec()).await?;
         let generation = generation.saturating_add(1);
         let row = NewCall {
@@ -425,7 +419,7 @@ impl Supervisor {
             generation,
             call: CHECKPOINT,
             hash: Sha256::digest(bytes).into(),
-            request: books,
+            request: books.text(),
             answer: Some(NewAnswer { result, at_us: now.micros() }),
             seq: None,
             due: None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_protocol::state::Step as TaskStep;
-use kennel_protocol::types::{JsonObject, JsonValue, TaskState};
+use kennel_protocol::types::{JsonObject, JsonValue, Message, TaskState};
 use kennel_protocol::{Seq, Timestamp};
 use kennel_sandbox::call::{Answer, Auth, AuthRequest, Call, Draft, ErrorKind, GuestError, Input, Moment, Refusal};
 use kennel_store::{InboxMessage, Stored, Wait};
@@ -81,15 +81,8 @@ impl Activation {
         let mut inbound = inbound.clone();
         self.complete(&mut inbound.message).await?;
         self.hand_out(&inbound);
-        let message = Box::new(inbound.message);
-        Ok(match call {
-            Call::RequireInput { schema, .. } => {
-                let value = compiled(schema.as_ref()).ok().flatten().and_then(|schema| schema.find(&message).ok());
-                Answer::Input(Input::Reply(message, value))
-            }
-            Call::RequireAuth { .. } => Answer::Auth(Auth::Reply(message)),
-            _ => Answer::Message(Some(message)),
-        })
+        self.kept.retain(|kept| kept.n != n);
+        Ok(reply(&call, inbound.message))
     }
 
     /// What a prompt says counts, also when it is repeated.
@@ -245,6 +238,8 @@ impl Activation {
         let timed_out = Recorded::Answer(prompt.timed_out.clone());
         if asked.under_way {
             self.artifacts().say(&prompt.draft.parts).ok();
+        } else if let Some(inbound) = self.answered_before(&asked).await? {
+            return Ok(Prompted::Answer(inbound));
         } else if let Err(error) = self.put_prompt(&mut asked, prompt).await? {
             self.answer_value(&asked, Err(error.clone())).await.ok();
             return Ok(Prompted::Refused(error));
@@ -274,6 +269,22 @@ impl Activation {
                 },
             }
         }
+    }
+
+    /// The answer that a client gave to this very question in the task that this one is a retry of.
+    async fn answered_before(&mut self, asked: &Asked) -> Result<Option<InboxMessage>, Refusal> {
+        let question = asked.question();
+        let Some(at) = self.kept.iter().position(|kept| kept.question == question) else { return Ok(None) };
+        if self.inbox.cancel().is_some() {
+            return Ok(None);
+        }
+        let n = self.kept.remove(at).n;
+        let Some(inbound) = self.facts.past.iter().find(|inbound| inbound.n == n) else { return Ok(None) };
+        let mut inbound = inbound.clone();
+        self.complete(&mut inbound.message).await?;
+        self.hand_out(&inbound);
+        self.journal.record(&self.lane, asked, &Recorded::Message(n)).await?;
+        Ok(Some(inbound))
     }
 
     /// Shows a prompt: event and row in one transaction. The inner error is the guest's.
@@ -325,6 +336,19 @@ impl Activation {
             self.lane.answer(asked.idx, answer, taken);
         }
         Ok(if open { Closed::StillOpen } else { Closed::ByAnswer })
+    }
+}
+
+/// What a message answers a call with.
+pub(super) fn reply(call: &Call, message: Message) -> Answer {
+    let message = Box::new(message);
+    match call {
+        Call::RequireInput { schema, .. } => {
+            let value = compiled(schema.as_ref()).ok().flatten().and_then(|schema| schema.find(&message).ok());
+            Answer::Input(Input::Reply(message, value))
+        }
+        Call::RequireAuth { .. } => Answer::Auth(Auth::Reply(message)),
+        _ => Answer::Message(Some(message)),
     }
 }
 

@@ -6,8 +6,10 @@ use rusqlite::Connection;
 use crate::blob::{self, BlobUse};
 use crate::child;
 use crate::commit;
-use crate::rows::{NewTask, Start};
+use crate::journal;
+use crate::rows::{NewTask, OldMessage, Start};
 use crate::sql::{SetStatement, inbox_kind, priority, run_state, state_number};
+use crate::writer::Again;
 
 const TASK: SetStatement = SetStatement {
     head: "INSERT INTO task (tenant, id, owner, context, agent, digest, state, status_ms, created_ms, expires_ms, \
@@ -87,4 +89,25 @@ fn epoch(start: Start) -> i64 {
         Start::Leased => 1,
         Start::Ready => 0,
     }
+}
+
+/// As [`create`], of one task that takes over what a former one was told.
+pub(crate) fn again(connection: &Connection, again: &Again, commit_id: i64) -> Result<(), rusqlite::Error> {
+    let Again { new, past } = again;
+    create(connection, &[(new, commit_id)])?;
+    let messages: Vec<(i64, &OldMessage)> = (1..).zip(&past.messages).collect();
+    INBOX.run(connection, &messages, |query, (n, old)| {
+        let stored = &old.message.stored;
+        let query = query.bind(new.key.tenant.as_str()).bind(new.key.task.as_str());
+        let query = query.bind(*n).bind(inbox_kind::MESSAGE).bind(1_i64).bind((!old.waits).then_some(1_i64));
+        let query = query.bind(old.message.message_id.as_str()).bind(old.message.hash.as_slice());
+        query.bind(i64::from(stored.blobs)).bind(stored.body.as_ref())
+    })?;
+    if let Some(checkpoint) = &past.checkpoint {
+        journal::begin(connection, &new.key, checkpoint)?;
+    }
+    let named = past.messages.iter().flat_map(|old| &old.message.stored.digests);
+    let kept = past.checkpoint.iter().filter_map(|row| row.answer.as_ref()).flat_map(|answer| &answer.result.digests);
+    let uses: Vec<BlobUse<'_>> = named.chain(kept).map(|digest| BlobUse::of_task(&new.key, digest)).collect();
+    blob::count(connection, &uses)
 }

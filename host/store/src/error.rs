@@ -14,6 +14,24 @@ pub enum OpenError {
         /// The system's words.
         reason: String,
     },
+    /// A look at a folder in which no host has ever run.
+    #[error("there is no database at {path}; name the folder that `kennel serve` was given with --data")]
+    Missing {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// Written by an earlier release, and opened for reading only.
+    #[error(
+        "{path} was written by an older kennel (schema {found}, this one knows {known}); start `kennel serve` on it once"
+    )]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Schema number found.
+        found: i64,
+        /// Schema number needed.
+        known: i64,
+    },
     /// Another host has it.
     #[error("{path} is in use by another kennel; stop that one or choose another --data folder")]
     Locked {

@@ -118,20 +118,7 @@ pub(crate) const SETS: &[&SetStatement] = &[&CALL, &ANSWER];
 pub(crate) fn write(connection: &Connection, applied: &[&Planned<'_>]) -> Result<(), rusqlite::Error> {
     let calls: Vec<(&TaskKey, &NewCall)> =
         applied.iter().flat_map(|plan| plan.op.commit.calls.iter().map(|call| (plan.key(), call))).collect();
-    CALL.run(connection, &calls, |query, (key, call)| {
-        let query = query.bind(key.tenant.as_str()).bind(key.task.as_str());
-        let query = query.bind(i64::from(call.idx)).bind(i64::from(call.generation)).bind(call.call);
-        let query = query.bind(call.hash.as_slice()).bind(call.request.as_str());
-        let answer = call.answer.as_ref();
-        query
-            .bind(answer.map(|answer| answer.result.body.as_ref()))
-            .bind(answer.map_or(0, |answer| i64::from(answer.result.blobs)))
-            .bind(call.seq.map(|seq| int(seq.get())))
-            .bind(call.due.map(Timestamp::millis))
-            .bind(int(call.asked_us))
-            .bind(answer.map(|answer| int(answer.at_us)))
-            .bind(int(call.cpu_us))
-    })?;
+    insert(connection, &calls)?;
     let answers: Vec<(&TaskKey, u32, &NewAnswer)> = applied
         .iter()
         .flat_map(|plan| plan.op.commit.answers.iter().map(|(idx, answer)| (plan.key(), *idx, answer)))
@@ -145,6 +132,36 @@ pub(crate) fn write(connection: &Connection, applied: &[&Planned<'_>]) -> Result
         .map(drop)
 }
 
+/// Writes calls.
+fn insert(connection: &Connection, calls: &[(&TaskKey, &NewCall)]) -> Result<(), rusqlite::Error> {
+    CALL.run(connection, calls, |query, (key, call)| {
+        let query = query.bind(key.tenant.as_str()).bind(key.task.as_str());
+        let query = query.bind(i64::from(call.idx)).bind(i64::from(call.generation)).bind(call.call);
+        let query = query.bind(call.hash.as_slice()).bind(call.request.as_str());
+        let answer = call.answer.as_ref();
+        query
+            .bind(answer.map(|answer| answer.result.body.as_ref()))
+            .bind(answer.map_or(0, |answer| i64::from(answer.result.blobs)))
+            .bind(call.seq.map(|seq| int(seq.get())))
+            .bind(call.due.map(Timestamp::millis))
+            .bind(int(call.asked_us))
+            .bind(answer.map(|answer| int(answer.at_us)))
+            .bind(int(call.cpu_us))
+    })
+    .map(drop)
+}
+
+/// Writes the first row of a new task's journal.
+pub(crate) fn begin(connection: &Connection, key: &TaskKey, call: &NewCall) -> Result<(), rusqlite::Error> {
+    insert(connection, &[(key, call)])?;
+    query(connection, "UPDATE task SET calls = ? WHERE tenant = ? AND id = ?")?
+        .bind(i64::from(call.idx))
+        .bind(key.tenant.as_str())
+        .bind(key.task.as_str())
+        .execute()
+        .map(drop)
+}
+
 /// The columns of [`row`], in order.
 const COLUMNS: &str = "idx, generation, call, hash, request, result, blobs, seq, due_ms, asked_us, answered_us, cpu_us";
 
@@ -154,6 +171,40 @@ pub(crate) fn after_sql() -> String {
 
 pub(crate) fn checkpoint_sql() -> String {
     format!("SELECT {COLUMNS} FROM journal WHERE tenant = ? AND task = ? AND call = ? ORDER BY idx DESC LIMIT 1")
+}
+
+/// The first checkpoint after a row.
+pub(crate) fn next_checkpoint_sql() -> String {
+    format!("SELECT {COLUMNS} FROM journal WHERE tenant = ? AND task = ? AND idx > ? AND call = ? ORDER BY idx LIMIT 1")
+}
+
+/// As [`next_checkpoint_sql`]; with whether its result names a blob.
+pub(crate) fn next_checkpoint(
+    connection: &Connection,
+    key: &TaskKey,
+    idx: u32,
+) -> Result<Option<(JournalRow, bool)>, StoreError> {
+    let rows = query(connection, &next_checkpoint_sql())?
+        .bind(key.tenant.as_str())
+        .bind(key.task.as_str())
+        .bind(i64::from(idx))
+        .bind(CHECKPOINT)
+        .all(row)?;
+    Ok(rows.into_iter().next())
+}
+
+/// Microseconds of thread CPU time recorded after one row and up to another.
+pub(crate) fn cpu_us(connection: &Connection, key: &TaskKey, after: u32, last: u32) -> Result<u64, StoreError> {
+    let sum = query(
+        connection,
+        "SELECT coalesce(sum(cpu_us), 0) FROM journal WHERE tenant = ? AND task = ? AND idx > ? AND idx <= ?",
+    )?
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .bind(i64::from(after))
+    .bind(i64::from(last))
+    .one(|row| Ok(uint(row.get(0)?)))?;
+    Ok(sum)
 }
 
 /// A row, and whether its result names a blob.

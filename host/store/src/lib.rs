@@ -16,6 +16,7 @@ mod commit;
 mod db;
 mod error;
 mod inbox;
+mod inspect;
 mod journal;
 mod kv;
 mod open;
@@ -26,6 +27,7 @@ mod sql;
 mod store;
 mod trial;
 mod wake;
+mod whole;
 mod writer;
 
 #[cfg(test)]
@@ -36,13 +38,15 @@ pub use child::{Family, Parent};
 pub use clock::Clock;
 pub use error::{OpenError, StoreError};
 pub use inbox::ChildStop;
+pub use inspect::{Inspected, Inspector, RunRow, RunState, TaskFilter, TaskLine};
 pub use journal::{CHECKPOINT, JournalEnd, JournalRow, NewAnswer, NewCall};
 pub use kv::{KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
 pub use read::{Artifacts, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};
 pub use registry::AgentRow;
 pub use rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, Inbound,
-    NewEvent, NewTask, OpenAnswer, Position, Route, RunChange, Scope, Start, Stored, TaskRow, Wait,
+    NewEvent, NewTask, OldMessage, OpenAnswer, Position, Route, RunChange, Scope, Start, Stored, TakenOver, TaskRow,
+    Wait,
 };
 pub use store::{Store, StoreOptions, claim_of};
 pub use trial::{Crash, Trial};

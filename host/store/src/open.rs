@@ -1,5 +1,6 @@
 //! Opening the database: the lock, the version of SQLite and of the schema, the writer's connection and the readers' pool.
 
+use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_child.sql"),
 ];
 
+/// The name of the database in its folder.
+const DATABASE: &str = "kennel.db";
 /// First SQLite without the WAL-reset bug, as text and as its own number.
 const SQLITE_NEEDED: (&str, i32) = ("3.51.3", 3_051_003);
 /// Readers at once. Two cores read faster than that many clients can ask.
@@ -37,7 +40,7 @@ impl Files {
     pub(crate) fn of(folder: &Path) -> Result<Files, OpenError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| OpenError::Path { path: folder.to_owned(), reason: error.to_string() })?;
-        Ok(Files { database: folder.join("kennel.db"), lock: folder.join("kennel.lock") })
+        Ok(Files { database: folder.join(DATABASE), lock: folder.join("kennel.lock") })
     }
 
     /// Takes the lock that keeps a second host away from the same file. It is released when the file is closed, also by kill -9.
@@ -149,6 +152,24 @@ pub(crate) fn refuse(database: &Path, error: &rusqlite::Error) -> OpenError {
 pub(crate) fn readers(database: &Path) -> Result<Readers, OpenError> {
     let connect = |database: &Path| connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
     Readers::start(database, READERS, connect).map_err(|error| refuse(database, &error))
+}
+
+/// One reader of a database that may be in use by a host. Takes no lock and brings no schema up to date.
+pub(crate) fn onlooker(folder: &Path) -> Result<Readers, OpenError> {
+    let database = folder.join(DATABASE);
+    if !database.is_file() {
+        return Err(OpenError::Missing { path: database });
+    }
+    let connect = |database: &Path| connect(database, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let fault = |error: rusqlite::Error| refuse(&database, &error);
+    let connection = connect(&database).map_err(fault)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fault)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    match found.cmp(&known) {
+        Ordering::Greater => Err(OpenError::Newer { path: database, found, known }),
+        Ordering::Less => Err(OpenError::Older { path: database, found, known }),
+        Ordering::Equal => Readers::start(&database, 1, connect).map_err(fault),
+    }
 }
 
 #[cfg(test)]

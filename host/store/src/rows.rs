@@ -76,6 +76,24 @@ pub struct NewTask {
     pub parent: Option<Parent>,
 }
 
+/// What a new task takes over from a former one, in the transaction of its accept.
+#[derive(Clone, Debug, Default)]
+pub struct TakenOver {
+    /// Messages after the one that made it, in order: numbers 1 on in the inbox.
+    pub messages: Vec<OldMessage>,
+    /// Row 1 of its journal: where its first generation begins.
+    pub checkpoint: Option<NewCall>,
+}
+
+/// A client's message to a former task.
+#[derive(Clone, Debug)]
+pub struct OldMessage {
+    /// The message.
+    pub message: Inbound,
+    /// Whether it is handed to the agent as any message; else only its number gives it.
+    pub waits: bool,
+}
+
 /// The right to write a task's log until somebody else claims it. Made only by an accept with a slot and by a claim.
 #[derive(Clone, Debug)]
 pub struct Claim {

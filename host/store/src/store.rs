@@ -17,18 +17,18 @@ use crate::child::{self, Family};
 use crate::clock::Clock;
 use crate::db::Readers;
 use crate::error::{OpenError, StoreError};
-use crate::journal::{self, JournalEnd, JournalRow};
+use crate::journal::{JournalEnd, JournalRow};
 use crate::kv::{KvChange, KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
 use crate::read::{EventRow, ListFilter, Page, TaskView, Waiting};
 use crate::registry::AgentRow;
 use crate::rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask,
-    Scope, Start, Stored,
+    Scope, Start, Stored, TakenOver,
 };
 use crate::trial::Trial;
 use crate::wake::{FALLBACK_POLL, Pokes, Subscription, Sweep, TaskKey, Wakes};
-use crate::writer::{self, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, WriterHandle};
-use crate::{blob, claims, kv, open, read, registry};
+use crate::writer::{self, Again, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, WriterHandle};
+use crate::{blob, claims, kv, open, read, registry, whole};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -153,6 +153,11 @@ impl Store {
         }
     }
 
+    /// As [`Store::accept`], of a task that takes over what a former one was told.
+    pub async fn accept_again(&self, new: NewTask, past: TakenOver) -> Result<(), StoreError> {
+        self.handle.write(Op::Again(Box::new(Again { new, past }))).await.map(drop)
+    }
+
     /// Takes a client's message for a task that exists, or says why not.
     pub async fn deliver(&self, delivery: Delivery) -> Result<Delivered, StoreError> {
         match self.handle.write(Op::Deliver(Box::new(delivery))).await? {
@@ -242,6 +247,12 @@ impl Store {
         self.readers.read(move |connection| read::task(connection, &key, None)).await
     }
 
+    /// A task for the operator, whoever owns it.
+    pub async fn anyones_task(&self, key: &TaskKey) -> Result<Option<TaskView>, StoreError> {
+        let key = key.clone();
+        self.readers.read(move |connection| read::task(connection, &key, None)).await
+    }
+
     /// A page of tasks, newest status first.
     pub async fn list(&self, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
         let (scope, filter) = (scope.clone(), filter.clone());
@@ -262,28 +273,7 @@ impl Store {
 
     /// Events after a seq, complete, at most `limit`.
     pub async fn events_after(&self, key: &TaskKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, StoreError> {
-        let wanted = key.clone();
-        let rows = self.readers.read(move |connection| read::events_after(connection, &wanted, after, limit)).await?;
-        let mut events = Vec::with_capacity(rows.len());
-        for (mut row, blobs) in rows {
-            if blobs || row.seq == Seq::FIRST {
-                row.body = self.complete_event(key, &row).await?;
-            }
-            events.push(row);
-        }
-        Ok(events)
-    }
-
-    /// The first event is stored without the message that made the task: that is inbox 0.
-    async fn complete_event(&self, key: &TaskKey, row: &EventRow) -> Result<Bytes, StoreError> {
-        let mut event: StreamResponse = read::parse(&row.body)?;
-        if let StreamResponse::Task(task) = &mut event {
-            let (key, seq) = (key.clone(), row.seq);
-            let view = self.readers.read(move |connection| read::task(connection, &key, Some(seq))).await?;
-            task.history = view.map(|view| view.history(None)).unwrap_or_default();
-        }
-        blob::put_back(&self.readers, &key.tenant, read::event_parts(&mut event)).await?;
-        serde_json::to_vec(&event).map(Bytes::from).map_err(|error| StoreError::Corrupt(error.to_string()))
+        whole::events_after(&self.readers, key, after, limit).await
     }
 
     /// Where a blocking call that brought message `n` ends, looking at events after `seen`; and up to where was looked.
@@ -344,34 +334,12 @@ impl Store {
 
     /// Rows of a task's journal after a number, at most `limit`, in order.
     pub async fn journal_after(&self, key: &TaskKey, idx: u32, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
-        let wanted = key.clone();
-        let rows = self.readers.read(move |connection| journal::after(connection, &wanted, idx, limit)).await?;
-        let mut complete = Vec::with_capacity(rows.len());
-        for (mut row, blobs) in rows {
-            if blobs {
-                self.complete_row(&key.tenant, &mut row).await?;
-            }
-            complete.push(row);
-        }
-        Ok(complete)
+        whole::journal_after(&self.readers, key, idx, limit).await
     }
 
     /// Where a task's journal stands.
     pub async fn journal_end(&self, key: &TaskKey) -> Result<JournalEnd, StoreError> {
-        let wanted = key.clone();
-        let (mut end, blobs) = self.readers.read(move |connection| journal::end(connection, &wanted)).await?;
-        if let Some(row) = end.checkpoint.as_mut().filter(|_| blobs) {
-            self.complete_row(&key.tenant, row).await?;
-        }
-        Ok(end)
-    }
-
-    /// Puts a large result back into its row.
-    async fn complete_row(&self, tenant: &TenantId, row: &mut JournalRow) -> Result<(), StoreError> {
-        if let Some((result, _)) = &mut row.answer {
-            *result = blob::fetch(&self.readers, tenant, result).await?;
-        }
-        Ok(())
+        whole::journal_end(&self.readers, key).await
     }
 
     /// Makes bytes that may be large ready for a row: above 64 KiB they are written apart, and the row names them.

@@ -2,7 +2,7 @@
 //! protocol; exit codes tell a script what happened without reading the output.
 
 mod explain;
-mod print;
+pub(super) mod print;
 mod request;
 
 use std::io::{self, Write};

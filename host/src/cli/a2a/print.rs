@@ -17,7 +17,7 @@ const INDENT: usize = 16;
 
 /// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Form {
+pub(in crate::cli) enum Form {
     /// For people.
     Text,
     /// The objects of the protocol.
@@ -187,18 +187,18 @@ pub(super) fn state_of(event: &StreamResponse) -> Option<TaskState> {
 }
 
 /// The text without the characters that a terminal obeys. Line breaks and tabs stay.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     text.chars().map(|c| if harmless(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 /// A state as it is typed here: `input-required` for `TASK_STATE_INPUT_REQUIRED`.
-fn name_of(state: TaskState) -> String {
+pub(in crate::cli) fn name_of(state: TaskState) -> String {
     state.as_str().trim_start_matches("TASK_STATE_").to_ascii_lowercase().replace('_', "-")
 }
 
 /// Reads a state as it is typed, or as the protocol spells it.
-pub(super) fn read_state(text: &str) -> Result<TaskState, String> {
+pub(in crate::cli) fn read_state(text: &str) -> Result<TaskState, String> {
     let wanted = TaskState::ALL.iter().filter(|state| **state != TaskState::Unspecified);
     wanted
         .clone()
@@ -211,7 +211,7 @@ pub(super) fn read_state(text: &str) -> Result<TaskState, String> {
 }
 
 /// Progress first, then what the agent says.
-fn status_text(message: Option<&Message>) -> String {
+pub(in crate::cli) fn status_text(message: Option<&Message>) -> String {
     let Some(message) = message else { return String::new() };
     let mut texts = Vec::new();
     for part in &message.parts {
@@ -233,11 +233,11 @@ fn progress(part: &Part) -> Option<String> {
     Some([percent, progress.phase].into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
-fn parts(parts: &[Part]) -> String {
+pub(in crate::cli) fn parts(parts: &[Part]) -> String {
     parts.iter().map(content).collect::<Vec<_>>().join(" ")
 }
 
-fn content(part: &Part) -> String {
+pub(in crate::cli) fn content(part: &Part) -> String {
     let about = [part.filename.as_deref(), part.media_type.as_deref()];
     let about = about.into_iter().flatten().collect::<Vec<_>>().join(" ");
     match &part.content {

@@ -13,6 +13,7 @@ mod disk;
 mod fault;
 mod group;
 mod guard;
+mod inspect;
 mod list;
 mod open;
 mod park;

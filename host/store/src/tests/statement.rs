@@ -19,7 +19,7 @@ fn statements() -> Vec<String> {
         [accept::SETS, commit::SETS, blob::SETS, journal::SETS, kv::SETS, child::SETS].concat();
     assert_eq!(sets.len(), SETS);
     all.extend(sets.iter().flat_map(|set| [set.text(1), set.text(4)]));
-    all.extend([read::task_sql(), journal::after_sql(), journal::checkpoint_sql()]);
+    all.extend([read::task_sql(), journal::after_sql(), journal::checkpoint_sql(), journal::next_checkpoint_sql()]);
     all.extend(lists());
     all
 }

@@ -197,6 +197,10 @@ fn apply_one(
 ) -> Result<Outcome, rusqlite::Error> {
     Ok(match op {
         Op::Create(_) | Op::Commit(_) | Op::Close => Outcome::Written,
+        Op::Again(again) => {
+            accept::again(connection, again, commit_id)?;
+            Outcome::Created
+        }
         Op::Deliver(delivery) => Outcome::Delivered(inbox::deliver(connection, delivery, commit_id, told)?),
         Op::Cancel(order) => Outcome::Canceling(inbox::cancel(connection, order, commit_id, told)?),
         Op::EndByForce(end) => Outcome::EndedByForce(claims::end_by_force(connection, end, commit_id, told)?),

@@ -18,7 +18,7 @@ use crate::error::StoreError;
 use crate::journal::NewCall;
 use crate::kv::{KvChange, KvWrite};
 use crate::rows::{Attempt, Claim, Claimable};
-use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask};
+use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask, TakenOver};
 use crate::trial::{Crash, Crashing};
 use crate::wake::{Moved, TaskKey, Wakes};
 use backlog::Backlog;
@@ -39,6 +39,7 @@ const QUEUE_WAIT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Create(Box<NewTask>),
+    Again(Box<Again>),
     Commit(Box<CommitOp>),
     Deliver(Box<Delivery>),
     Cancel(Box<CancelOrder>),
@@ -51,6 +52,13 @@ pub(crate) enum Op {
     Kv(Box<KvChange>),
     /// Nothing after it.
     Close,
+}
+
+/// A new task that takes over what a former one was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Again {
+    pub(crate) new: NewTask,
+    pub(crate) past: TakenOver,
 }
 
 /// A claim holder's commit with its guard.
@@ -127,6 +135,7 @@ impl Op {
     fn key(&self) -> Option<&TaskKey> {
         match self {
             Op::Create(new) => Some(&new.key),
+            Op::Again(again) => Some(&again.new.key),
             Op::Commit(op) => Some(&op.claim.key),
             Op::Deliver(delivery) => Some(&delivery.key),
             Op::Cancel(order) => Some(&order.key),
@@ -143,9 +152,13 @@ impl Op {
             Op::RemoveAgent(tenant, _) => Some(tenant),
             Op::Kv(change) => Some(&change.tenant),
             Op::Claim(_) | Op::Close => None,
-            Op::Create(_) | Op::Commit(_) | Op::Deliver(_) | Op::Cancel(_) | Op::EndByForce(_) | Op::GiveBack(_) => {
-                self.key().map(|key| &key.tenant)
-            }
+            Op::Create(_)
+            | Op::Again(_)
+            | Op::Commit(_)
+            | Op::Deliver(_)
+            | Op::Cancel(_)
+            | Op::EndByForce(_)
+            | Op::GiveBack(_) => self.key().map(|key| &key.tenant),
         }
     }
 
@@ -159,6 +172,10 @@ impl Op {
         const ROWS: usize = 512;
         ROWS + match self {
             Op::Create(new) => new.event.len() + new.message.stored.body.len(),
+            Op::Again(again) => {
+                let told = again.past.messages.iter().map(|old| old.message.stored.body.len()).sum::<usize>();
+                again.new.event.len() + told + again.past.checkpoint.as_ref().map_or(0, NewCall::bytes)
+            }
             Op::Commit(op) => {
                 let events: usize = op.commit.events.iter().map(|event| event.stored.body.len()).sum();
                 let calls: usize = op.commit.calls.iter().map(NewCall::bytes).sum();
@@ -332,13 +349,16 @@ impl Writer {
     fn poke(&self, op: &Op, outcome: &Outcome) {
         match (op, op.key()) {
             // Nobody can wait for a task that did not exist; whoever subscribed waits for what comes after the accept.
-            (Op::Create(_), _) | (_, None) => {}
+            (Op::Create(_) | Op::Again(_), _) | (_, None) => {}
             (Op::Deliver(_) | Op::Cancel(_), Some(key)) => self.wakes.poke(key, Moved::Inbox),
             (_, Some(key)) => self.wakes.poke(key, Moved::Log),
         }
         let may_be_due = match outcome {
             Outcome::Delivered(_) | Outcome::Canceling(_) | Outcome::GivenBack(_) => true,
-            Outcome::Created => matches!(op, Op::Create(new) if new.start == crate::rows::Start::Ready),
+            Outcome::Created => match op {
+                Op::Create(new) => new.start == crate::rows::Start::Ready,
+                _ => true,
+            },
             Outcome::Committed(_) => {
                 matches!(op, Op::Commit(op) if matches!(op.commit.run, crate::rows::RunChange::Release(_)))
             }

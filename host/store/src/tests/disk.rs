@@ -24,6 +24,7 @@ fn start(connection: Connection) -> WriterHandle {
         connection,
         wakes: Wakes::new(Pokes::On),
         now: kennel_protocol::Timestamp::from_millis(EPOCH_MS + 1),
+        crash: None,
         faults: Arc::new(Faults::default()),
     })
     .unwrap();

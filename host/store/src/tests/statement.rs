@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::lab::{Lab, at, key, scope};
 use crate::sql::SetStatement;
-use crate::{ListFilter, accept, blob, commit, journal, read};
+use crate::{ListFilter, accept, blob, claims, commit, journal, read};
 
 /// All texts of the crate: literals as they stand in the sources, set-statements with one and four rows, lists with every filter.
 fn statements() -> Vec<String> {
@@ -16,6 +16,7 @@ fn statements() -> Vec<String> {
     assert_eq!(sets.len(), 11);
     all.extend(sets.iter().flat_map(|set| [set.text(1), set.text(4)]));
     all.extend([read::task_sql(), journal::after_sql(), journal::checkpoint_sql()]);
+    all.extend(claims::DUE.iter().map(|text| (*text).to_owned()));
     all.extend(lists());
     all
 }
@@ -132,11 +133,9 @@ async fn a_task_is_read_from_its_body_on() {
 async fn due_runs_are_sought_by_priority_and_time_and_not_sorted() {
     let lab = Lab::new().await;
     let raw = lab.raw();
-    let due: Vec<String> = literals().into_iter().filter(|sql| sql.contains("due_ms <= ?")).collect();
-    assert_eq!(due.len(), 2);
-    for sql in due {
-        let plan = plan(&raw, &sql);
-        assert_eq!(plan, ["SEARCH run USING INDEX run_due (priority=? AND due_ms>? AND due_ms<?)"], "{sql}");
+    let indexes = ["run_due (priority=? AND due_ms>? AND due_ms<?)", "run_suspect (attempts>?)"];
+    for (sql, index) in claims::DUE.iter().zip(indexes) {
+        assert_eq!(plan(&raw, sql), [format!("SEARCH run USING INDEX {index}")], "{sql}");
     }
 }
 

@@ -26,6 +26,7 @@ mod cards;
 mod durability;
 mod errors;
 mod folder;
+mod golden;
 mod limits;
 mod lists;
 mod methods;

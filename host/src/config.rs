@@ -68,6 +68,19 @@ pub struct AgentGrants {
     pub settings: BTreeMap<String, String>,
 }
 
+impl AgentGrants {
+    /// What an agent is allowed: what is said of all of them under `*`, and of it by name.
+    pub(crate) fn of(all: &BTreeMap<String, AgentGrants>, agent: &str) -> AgentGrants {
+        let mut granted = all.get("*").cloned().unwrap_or_default();
+        if let Some(own) = all.get(agent) {
+            granted.http.extend(own.http.iter().cloned());
+            granted.credentials.extend(own.credentials.clone());
+            granted.settings.extend(own.settings.clone());
+        }
+        granted
+    }
+}
+
 /// Bounds on one task.
 #[derive(Clone, Copy, Debug)]
 pub struct TaskLimits {

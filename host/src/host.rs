@@ -73,6 +73,7 @@ impl Host {
             cache_dir: settings.data.join("compiled"),
             limits: sandbox_limits.clone(),
         })?;
+        let grants = Arc::new(settings.agent_grants.clone());
         let memory_pressure = sandbox.memory_pressure();
         let registry = Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone()));
         let mut folder = Folder::new(&settings.agents, Arc::clone(&registry));
@@ -88,7 +89,7 @@ impl Host {
             trial: settings.trial.clone(),
             sandbox_limits,
             memory_pressure,
-            grants: settings.agent_grants.clone(),
+            grants: Arc::clone(&grants),
             gate: Arc::new(Gate::new(settings.egress.clone())),
         };
         let worker = Worker::start(parts, work);
@@ -100,6 +101,7 @@ impl Host {
             broker,
             registry,
             limits: settings.limits.clone(),
+            grants,
             closing: closing.clone(),
         });
         let app = App::new(service, settings.limits.clone(), &base_url, closing.clone());

@@ -2,16 +2,19 @@
 //!
 //! Values only: everything that outlives the process is in the store. Also the small JSON bodies that the service writes and the worker reads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{JsonObject, Message};
 use kennel_protocol::{AgentId, ContextId, Digest, PrincipalId, TaskId, Timestamp};
+use kennel_sandbox::AgentDescription;
 use kennel_store::{Claim, InboxMessage, JournalEnd, NewTask, Position, Store};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot, watch};
 
 use crate::broker::{Hold, Slot};
+use crate::config::AgentGrants;
 use crate::registry::Version;
 
 /// Facts of the request that made a task; stored with it, because the agent may ask for them after a restart.
@@ -97,7 +100,7 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) const BEHAVIOUR: u32 = 1;
 
 /// Entry 0 of a journal: what every activation of the task starts from, besides its message and its time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Entry {
     /// Number of the form in which rows are stored.
     pub format: u32,
@@ -106,14 +109,35 @@ pub struct Entry {
     /// Secret to the task: all randomness of its agent comes from it.
     #[serde(with = "hex_seed")]
     pub seed: [u8; 32],
+    /// The operator's settings for the agent, as they were then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// Names of the credentials that it had then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<String>,
 }
 
 impl Entry {
     /// The entry of a new task.
-    pub fn new() -> Result<Entry, getrandom::Error> {
+    pub(crate) fn new(card: &AgentDescription, granted: &AgentGrants) -> Result<Entry, getrandom::Error> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
-        Ok(Entry { format: FORMAT, behaviour: BEHAVIOUR, seed })
+        let asked = card.requests.iter().filter(|request| request.kind == "credential");
+        let credentials = asked.filter(|request| granted.credentials.contains_key(&request.name));
+        Ok(Entry {
+            format: FORMAT,
+            behaviour: BEHAVIOUR,
+            seed,
+            settings: granted.settings.clone(),
+            credentials: credentials.map(|request| request.name.clone()).collect(),
+        })
+    }
+
+    /// The entry of a task that is tried again: as before, with a seed of its own.
+    pub(crate) fn again(self) -> Result<Entry, getrandom::Error> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)?;
+        Ok(Entry { format: FORMAT, behaviour: BEHAVIOUR, seed, ..self })
     }
 
     /// Whether this host can run what begins with it.

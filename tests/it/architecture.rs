@@ -21,7 +21,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("registry", &[]),
     ("service", &["broker", "config", "intake", "registry", "stream", "work"]),
     ("stream", &[]),
-    ("work", &["broker", "registry"]),
+    ("work", &["broker", "config", "registry"]),
     ("worker", &["answer", "broker", "config", "gate", "intake", "registry", "work"]),
 ];
 
@@ -62,7 +62,7 @@ const WITHIN: &[(&str, &[&str])] = &[
     ("kennel_client", &["cli"]),
     ("jsonschema", &["answer"]),
     // What an agent's card says is read by those who show or check it; running agents is the worker's.
-    ("kennel_sandbox", &["api", "host", "intake", "registry", "service", "worker"]),
+    ("kennel_sandbox", &["api", "host", "intake", "registry", "service", "work", "worker"]),
 ];
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -36,6 +36,14 @@ int fdatasync(int file) {
 }
 "#;
 
+/// Makes a library to be loaded before libc.
+pub(crate) fn compile(source: &str, library: &Path) {
+    let file = library.with_extension("c");
+    std::fs::write(&file, source).unwrap();
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(library).arg(&file).arg("-ldl").status();
+    assert!(built.expect("a C compiler named cc").success());
+}
+
 /// Holds the syncs of a host.
 struct Gate {
     folder: TempDir,
@@ -44,16 +52,8 @@ struct Gate {
 impl Gate {
     fn new() -> Gate {
         let folder = TempDir::with_prefix("kennel-gate-").unwrap();
-        let source = folder.path().join("hold.c");
-        std::fs::write(&source, HOLD).unwrap();
         let gate = Gate { folder };
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(gate.library())
-            .arg(&source)
-            .arg("-ldl")
-            .status();
-        assert!(built.expect("a C compiler named cc").success());
+        compile(HOLD, &gate.library());
         gate
     }
 

@@ -27,6 +27,7 @@ mod durability;
 mod errors;
 mod family;
 mod folder;
+mod golden;
 mod kv;
 mod limits;
 mod lists;

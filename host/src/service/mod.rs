@@ -7,6 +7,7 @@ mod cancel;
 mod read;
 mod send;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kennel_protocol::{AgentId, Caller, Error, TaskId};
@@ -15,7 +16,7 @@ use kennel_store::{Scope, Store, StoreError, TaskView};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
-use crate::config::HostLimits;
+use crate::config::{AgentGrants, HostLimits};
 use crate::registry::Registry;
 use crate::work::Work;
 
@@ -28,6 +29,8 @@ pub struct Service {
     broker: Arc<Broker<Work>>,
     registry: Arc<Registry>,
     limits: HostLimits,
+    /// What operators allow agents, by name; `*` is for all.
+    grants: Arc<BTreeMap<String, AgentGrants>>,
     /// The host is stopping: whoever waits for a task gets it as it stands, for it goes on at the next start.
     closing: CancellationToken,
 }
@@ -42,6 +45,8 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// Bounds.
     pub limits: HostLimits,
+    /// What operators allow agents, by name; `*` is for all.
+    pub grants: Arc<BTreeMap<String, AgentGrants>>,
     /// Cancelled when the host stops.
     pub closing: CancellationToken,
 }
@@ -49,8 +54,8 @@ pub struct Parts {
 impl Service {
     /// Operations over these parts.
     pub fn new(parts: Parts) -> Service {
-        let Parts { store, broker, registry, limits, closing } = parts;
-        Service { store, broker, registry, limits, closing }
+        let Parts { store, broker, registry, limits, grants, closing } = parts;
+        Service { store, broker, registry, limits, grants, closing }
     }
 
     /// The agents behind the operations.

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::read::length;
 use super::{Service, store_error};
 use crate::broker::{Hold, Slot};
+use crate::config::AgentGrants;
 use crate::intake::{self, Address, NotTaken};
 use crate::registry::Version;
 use crate::stream::{self, TaskStream, Until};
@@ -166,7 +167,16 @@ impl Service {
             request.configuration.as_ref().is_some_and(|configuration| configuration.return_immediately);
         let known = &version.agent.card().extensions;
         let active = extensions.into_iter().filter(|uri| known.iter().any(|extension| extension.uri == *uri)).collect();
-        let draft = self.draft(&scope, agent, request, active)?;
+        let granted = AgentGrants::of(&self.grants, agent.as_str());
+        let facts = RequestFacts {
+            accepted_output_modes: request.configuration.unwrap_or_default().accepted_output_modes,
+            extensions: active,
+            metadata: request.metadata,
+            entry: Some(entry(version.agent.card(), &granted)?),
+            lineage: Lineage::default(),
+            retry: None,
+        };
+        let draft = self.draft(&scope, agent, request.message, facts);
         match version.agent.card().reply_mode {
             ReplyMode::Message => self.bare(version, draft).await,
             ReplyMode::Auto if !return_immediately => self.auto(scope, version, draft).await,
@@ -174,16 +184,9 @@ impl Service {
         }
     }
 
-    /// A new task's facts, and its message made complete. `extensions`: the active ones.
-    fn draft(
-        &self,
-        scope: &Scope,
-        agent: &AgentId,
-        request: SendMessageRequest,
-        extensions: Vec<String>,
-    ) -> Result<Draft, Error> {
+    /// A new task's facts, and its message made complete.
+    fn draft(&self, scope: &Scope, agent: &AgentId, mut message: Message, request: RequestFacts) -> Draft {
         let key = scope.key(&TaskId::generate());
-        let mut message = request.message;
         let context = message.context_id.take().unwrap_or_else(ContextId::generate);
         message.context_id = Some(context.clone());
         message.task_id = Some(key.task.clone());
@@ -195,16 +198,9 @@ impl Service {
             agent: agent.clone(),
             created,
             expires: Timestamp::from_millis(created.millis().saturating_add(life_ms)),
-            request: RequestFacts {
-                accepted_output_modes: request.configuration.unwrap_or_default().accepted_output_modes,
-                extensions,
-                metadata: request.metadata,
-                entry: Some(entry()?),
-                lineage: Lineage::default(),
-                retry: None,
-            },
+            request,
         };
-        Ok(Draft { key, facts, message })
+        Draft { key, facts, message }
     }
 
     /// A message that makes a task. With a free slot its first activation starts while the accept commits.
@@ -338,8 +334,8 @@ impl Service {
 }
 
 /// Entry 0 of a new task's journal.
-fn entry() -> Result<Entry, Error> {
-    Entry::new().map_err(|error| {
+fn entry(card: &AgentDescription, granted: &AgentGrants) -> Result<Entry, Error> {
+    Entry::new(card, granted).map_err(|error| {
         tracing::error!(%error, "the system gives no random numbers");
         Error::internal()
     })

@@ -3,6 +3,7 @@
 //!
 //! Never here: how an activation begins and ends (that is the supervisor in `worker/supervise.rs`), SQL, wasmtime.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +27,7 @@ use super::logs;
 use super::outside::{Grants, is_outside, too_late};
 use super::pendings::Pendings;
 use super::progress::ProgressGate;
-use crate::config::TaskLimits;
+use crate::config::{AgentGrants, TaskLimits};
 use crate::gate::Gate;
 use crate::registry::Registry;
 use crate::work::{KeptAnswer, Lineage, Opening, Retry};
@@ -63,6 +64,8 @@ pub(crate) struct Facts {
     pub(crate) course: Arc<Course>,
     /// What the agent may do outside.
     pub(crate) grants: Grants,
+    /// What the operator allows all agents.
+    pub(crate) all_grants: Arc<BTreeMap<String, AgentGrants>>,
     pub(crate) egress: Arc<Gate>,
     /// Where sockets are served.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -77,11 +80,6 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Names of credentials that the card asks for and the operator has given.
-    pub(crate) fn granted_credentials(&self) -> Vec<String> {
-        self.credentials.iter().filter(|name| self.grants.credentials.contains_key(*name)).cloned().collect()
-    }
-
     /// The task is WORKING when its agent runs. Whoever comes first writes it.
     pub(crate) async fn begin(&self, lane: &Lane) -> Result<(), Dead> {
         if self.begun.swap(true, Ordering::Relaxed) {

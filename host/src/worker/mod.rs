@@ -37,6 +37,7 @@ use kennel_sandbox::Limits;
 use kennel_sandbox::call::GuestError;
 use kennel_store::{Attempt, Claimable, ClaimedRun, JournalEnd, Scope, Store, StoreError, TaskView};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,6 +53,9 @@ use lane::{Close, Lane, Start};
 const CLAIMS_MAX: usize = 32;
 /// How often leases without a holder are looked for.
 const ORPHANS_EVERY: Duration = Duration::from_secs(5);
+/// How long a host has lived before it tries suspects. One that is ended again and again for a reason that is no agent's (no memory, a
+/// person, a machine) so blames nobody; one that an agent ends finds that agent as well a second later.
+const SUSPECTS_AFTER: Duration = Duration::from_secs(1);
 /// How long a run waits whose component cannot be loaded.
 const LOAD_RETRY: Duration = Duration::from_secs(5);
 /// How long a run waits that only a newer host can go on with.
@@ -74,7 +78,7 @@ pub(crate) struct Parts {
     /// How many guests wait for memory.
     pub memory_pressure: watch::Receiver<usize>,
     /// What operators allow agents, by name; `*` is for all.
-    pub grants: BTreeMap<String, AgentGrants>,
+    pub grants: Arc<BTreeMap<String, AgentGrants>>,
     /// The way out.
     pub gate: Arc<Gate>,
 }
@@ -88,7 +92,7 @@ pub(crate) struct Worker {
     pub(crate) trial: Trial,
     pub(crate) sandbox_limits: Limits,
     pub(crate) memory_pressure: watch::Receiver<usize>,
-    pub(crate) grants: BTreeMap<String, AgentGrants>,
+    pub(crate) grants: Arc<BTreeMap<String, AgentGrants>>,
     pub(crate) gate: Arc<Gate>,
     /// Where sockets are served.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -98,6 +102,7 @@ pub(crate) struct Worker {
     tasks: TaskTracker,
     /// Of the runs that got nowhere when they were last tried, one at a time runs: it may be what ends the host.
     suspects: Arc<Semaphore>,
+    began: Instant,
     /// Stops the loops: nothing new is taken, and what waits leaves.
     pub(crate) stopping: CancellationToken,
     /// Ends what runs.
@@ -121,6 +126,7 @@ impl Worker {
             commits: TaskTracker::new(),
             tasks: TaskTracker::new(),
             suspects: Arc::new(Semaphore::new(1)),
+            began: Instant::now(),
             stopping: CancellationToken::new(),
             drained: CancellationToken::new(),
         });
@@ -186,6 +192,9 @@ impl Worker {
 
     /// Claims one run that got nowhere before, unless one is being tried.
     async fn claim_suspect(self: &Arc<Self>) -> Result<(), StoreError> {
+        if self.began.elapsed() < SUSPECTS_AFTER {
+            return Ok(());
+        }
         let Ok(permit) = Arc::clone(&self.suspects).try_acquire_owned() else { return Ok(()) };
         if self.stopping.is_cancelled() || !self.store.has_due(Claimable::Suspect).await? {
             return Ok(());

@@ -39,7 +39,6 @@ enum Came<T> {
 pub(crate) struct Grants {
     pub(crate) policy: Arc<Policy>,
     pub(crate) credentials: BTreeMap<String, kennel_egress::Credential>,
-    pub(crate) settings: BTreeMap<String, String>,
     /// Agents of this host that it may send messages to; `*` is all.
     pub(crate) peers: Vec<String>,
 }

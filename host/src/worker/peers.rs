@@ -19,6 +19,7 @@ use super::inbox::later;
 use super::journal::{Asked, Recorded};
 use super::lane::When;
 use super::pendings::Child;
+use crate::config::AgentGrants;
 use crate::intake::{self, Address, NotTaken};
 use crate::registry::Version;
 use crate::work::{CancelBody, Entry, Lineage, RequestFacts, Source, TaskFacts};
@@ -149,7 +150,7 @@ impl Activation {
                 accepted_output_modes: options.accepted_output_modes.clone(),
                 extensions: Vec::new(),
                 metadata: options.metadata.clone(),
-                entry: Some(Entry::new().map_err(|_| Refusal::Abandon)?),
+                entry: Some(self.entry(to, &version)?),
                 retry: None,
                 lineage: Lineage {
                     parent: Some(parent.task.clone()),
@@ -169,6 +170,15 @@ impl Activation {
         let (new, _) = intake::new_task(&self.facts.store, draft).await.map_err(|error| unavailable(&error))?;
         self.facts.store.accept(new).await.map_err(|error| unavailable(&error))?;
         Ok(Ok((key.task, Seq::FIRST)))
+    }
+
+    /// Entry 0 of a child's journal.
+    fn entry(&self, to: &str, version: &Version) -> Result<Entry, Refusal> {
+        let granted = AgentGrants::of(&self.facts.all_grants, to);
+        Entry::new(version.agent.card(), &granted).map_err(|error| {
+            tracing::error!(%error, "the system gives no random numbers");
+            Refusal::Abandon
+        })
     }
 
     /// Hands an answer to a child that asked.

@@ -166,11 +166,12 @@ impl Stage {
             canceled: None,
             finding: Arc::clone(&findings),
         };
+        let entry = parts.facts.request.entry.clone().unwrap_or_default();
         let running = self.agent.run(Run {
             turn,
             info: run::info(parts),
-            settings: Default::default(),
-            credentials: Vec::new(),
+            settings: entry.settings,
+            credentials: entry.credentials,
             seed: run::seed(parts, begin.generation),
             limits: self.limits.clone(),
             replay_cpu_max: self.replay_cpu_max(&begin).await?,

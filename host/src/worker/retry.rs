@@ -191,7 +191,7 @@ fn again(facts: RequestFacts, retry: Retry) -> Result<RequestFacts, getrandom::E
     let metadata = facts.metadata.unwrap_or_else(JsonObject::empty).with(RETRY_KEY, &of);
     Ok(RequestFacts {
         metadata: Some(metadata),
-        entry: Some(Entry::new()?),
+        entry: Some(facts.entry.clone().unwrap_or_default().again()?),
         retry: Some(retry),
         lineage: Lineage::default(),
         ..facts

@@ -1,7 +1,7 @@
 //! One supervisor per running task: starts the guest, brings it what arrives, takes the instance away while it waits, ends it when its
 //! time is over, and writes its end.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kennel_egress::Policy;
+use kennel_protocol::TaskId;
 use kennel_protocol::state::Step;
 use kennel_protocol::types::TaskState;
-use kennel_protocol::{AgentId, TaskId};
 use kennel_sandbox::call::{GuestError, Moment};
 use kennel_sandbox::{AgentDescription, Control, End, Finished, Outcome, ReplyMode, Run, Trap, Turn};
 use kennel_store::{Attempt, CHECKPOINT, JournalEnd, NewAnswer, NewCall, Scope, StoreError, Subscription, Wait};
@@ -110,7 +110,8 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         values,
         begun: AtomicBool::new(begun),
         course: Arc::new(Course::default()),
-        grants: grants(&worker.grants, version.agent.card(), &facts.agent),
+        grants: grants(AgentGrants::of(&worker.grants, facts.agent.as_str()), version.agent.card()),
+        all_grants: Arc::clone(&worker.grants),
         egress: Arc::clone(&worker.gate),
         runtime: worker.runtime.clone(),
         registry: Arc::clone(&worker.registry),
@@ -148,22 +149,14 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
 }
 
 /// What an agent may do outside: what its card asks for, as far as the operator allows it.
-fn grants(all: &BTreeMap<String, AgentGrants>, card: &AgentDescription, agent: &AgentId) -> Grants {
-    let granted = [all.get("*"), all.get(agent.as_str())].into_iter().flatten();
-    let mut rules = Vec::new();
-    let (mut credentials, mut settings) = (BTreeMap::new(), BTreeMap::new());
-    for grants in granted {
-        rules.extend(grants.http.iter().cloned());
-        settings.extend(grants.settings.iter().map(|(name, value)| (name.clone(), value.clone())));
-        credentials.extend(grants.credentials.iter().map(|(name, credential)| (name.clone(), credential.clone())));
-    }
+fn grants(granted: AgentGrants, card: &AgentDescription) -> Grants {
     let asked = card.requests.iter().filter(|request| request.kind == "http");
     // A rule that does not read asks for nothing; loading an agent says so.
     let asked = asked.filter_map(|request| request.name.parse().ok()).collect();
     // Agents of the same host serve the same operator: what the card asks for is granted.
     let peers = card.requests.iter().filter(|request| request.kind == "peer");
     let peers = peers.map(|request| request.name.clone()).collect();
-    Grants { policy: Arc::new(Policy::new(asked, rules)), credentials, settings, peers }
+    Grants { policy: Arc::new(Policy::new(asked, granted.http)), credentials: granted.credentials, peers }
 }
 
 impl Supervisor {
@@ -188,6 +181,7 @@ impl Supervisor {
             }
         };
         let info = run::info(&parts);
+        let entry = parts.facts.request.entry.clone().unwrap_or_default();
         loop {
             if self.opening.is_none() && self.facts.begin(&self.lane).await.is_err() {
                 return self.give_back(Attempt::DoesNotCount, "the store refused the task", RETRY_AFTER).await;
@@ -195,8 +189,8 @@ impl Supervisor {
             let running = agent.run(Run {
                 turn: turn.clone(),
                 info: info.clone(),
-                settings: self.facts.grants.settings.clone(),
-                credentials: self.facts.granted_credentials(),
+                settings: entry.settings.clone(),
+                credentials: entry.credentials.clone(),
                 seed: run::seed(&parts, begin.generation),
                 limits: self.worker.sandbox_limits.clone(),
                 replay_cpu_max,

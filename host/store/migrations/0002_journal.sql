@@ -22,5 +22,8 @@ CREATE TABLE journal (
 -- How many rows the journal has: a row that got lost is missed, also when it was the last.
 ALTER TABLE task ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
 
+-- Runs that were tried without progress more than once: few, and looked for whenever anything is.
+CREATE INDEX run_suspect ON run (attempts, priority, due_ms) WHERE attempts >= 2 AND state IN (0, 2) AND due_ms IS NOT NULL;
+
 -- Whether a message wakes a parked run: one that sleeps is woken by its timer or a request to stop.
 ALTER TABLE run ADD COLUMN listens INTEGER NOT NULL DEFAULT 1;

@@ -14,38 +14,41 @@ use crate::sql::{int, run_state, small, state_of, uint};
 use crate::wake::TaskKey;
 use crate::writer::{ClaimOrder, EndByForce, GiveBack, see};
 
-/// Tries without progress from which a run is a suspect: it may be what ended the host.
-const SUSPECT_ATTEMPTS: i64 = 2;
+/// Due runs of both kinds, claimed and looked for. A run is a suspect from its second try without progress on: it may be what ended the
+/// host. The sound ones go oldest first within a priority, the suspects least suspected first: when hosts end for a reason that is no
+/// agent's, no single task is blamed for all of them.
+const SOUND: &str = "SELECT tenant, task FROM run \
+                     WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? AND attempts < 2 \
+                     ORDER BY priority, due_ms LIMIT ?";
+const SUSPECTS: &str = "SELECT tenant, task FROM run INDEXED BY run_suspect \
+                        WHERE attempts >= 2 AND state IN (0, 2) AND due_ms IS NOT NULL AND due_ms <= ? \
+                        ORDER BY attempts, priority, due_ms LIMIT ?";
 
-/// Hands out due runs, oldest first within a priority, either suspects or the others. Every claim moves the epoch: whoever held the
+/// For the tests of statements.
+#[cfg(test)]
+pub(crate) const DUE: &[&str] = &[SOUND, SUSPECTS];
+
+/// The statement for one kind.
+fn due(of: Claimable) -> &'static str {
+    match of {
+        Claimable::Sound => SOUND,
+        Claimable::Suspect => SUSPECTS,
+    }
+}
+
+/// Hands out due runs, either suspects or the others. Every claim moves the epoch: whoever held the
 /// task before can write nothing.
 pub(crate) fn claim(connection: &Connection, order: &ClaimOrder) -> Result<Vec<ClaimedRun>, rusqlite::Error> {
-    let due = query(
-        connection,
-        "SELECT tenant, task FROM run \
-         WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? AND (attempts >= ?) = ? \
-         ORDER BY priority, due_ms LIMIT ?",
-    )?
-    .bind(order.now.millis())
-    .bind(SUSPECT_ATTEMPTS)
-    .bind(i64::from(order.of == Claimable::Suspect))
-    .bind(i64::from(order.limit))
-    .all(|row| Ok::<(String, String), rusqlite::Error>((row.get(0)?, row.get(1)?)))?;
+    let due = query(connection, due(order.of))?
+        .bind(order.now.millis())
+        .bind(i64::from(order.limit))
+        .all(|row| Ok::<(String, String), rusqlite::Error>((row.get(0)?, row.get(1)?)))?;
     due.iter().map(|(tenant, task)| lease(connection, order, tenant, task)).collect()
 }
 
 /// Whether any run of a kind could be claimed now.
 pub(crate) fn has_due(connection: &Connection, of: Claimable, now: Timestamp) -> Result<bool, StoreError> {
-    let due = query(
-        connection,
-        "SELECT 1 FROM run WHERE state IN (0, 2) AND priority IN (-1, 0) AND due_ms IS NOT NULL AND due_ms <= ? \
-         AND (attempts >= ?) = ? LIMIT 1",
-    )?
-    .bind(now.millis())
-    .bind(SUSPECT_ATTEMPTS)
-    .bind(i64::from(of == Claimable::Suspect))
-    .exists()?;
-    Ok(due)
+    Ok(query(connection, due(of))?.bind(now.millis()).bind(1_i64).exists()?)
 }
 
 fn lease(connection: &Connection, order: &ClaimOrder, tenant: &str, task: &str) -> Result<ClaimedRun, rusqlite::Error> {

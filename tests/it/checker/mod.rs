@@ -11,7 +11,7 @@ mod tasks;
 use std::fmt;
 use std::path::Path;
 
-pub(crate) use database::Database;
+pub(crate) use database::{CallRow, Database};
 pub(crate) use record::{Log, Record};
 
 /// The faults that are looked for.

@@ -2,7 +2,9 @@
 //!
 //! Here is what the tests share: deeds, the client that brings each to its end through any number of hosts, and what is compared.
 
+mod arrivals;
 mod culprit;
+mod full;
 mod kills;
 mod matrix;
 mod poison;

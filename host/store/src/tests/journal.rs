@@ -5,7 +5,9 @@ use kennel_protocol::Seq;
 use kennel_protocol::types::TaskState::{InputRequired, Working};
 
 use super::lab::{Holder, Lab, at, cancel_order, client_message, delivery, status};
-use crate::{CHECKPOINT, Claimable, Committed, JournalRow, NewAnswer, NewCall, Route, RunChange, Stored, Wait};
+use crate::{
+    CHECKPOINT, Claimable, Committed, JournalRow, NewAnswer, NewCall, Route, RunChange, Stored, TaskKey, Wait,
+};
 
 fn call(idx: u32, result: Option<&[u8]>) -> NewCall {
     NewCall {
@@ -158,6 +160,24 @@ async fn a_task_that_has_done_something_is_asked_to_stop_before_it_is_ended() {
     let lab = lab.reopened().await;
     assert_eq!(lab.run(&key).unwrap().state, 0);
     assert_eq!(lab.store.cancel(cancel_order(&key)).await.unwrap(), crate::Canceling::Asked);
+}
+
+#[tokio::test]
+async fn the_least_suspected_is_tried_first() {
+    let lab = Lab::new().await;
+    let (often, once) = (lab.held("a").await, lab.held("b").await);
+    let raw = lab.raw();
+    let attempts = |key: &TaskKey, attempts: i64| {
+        let sql = "UPDATE run SET attempts = ? WHERE task = ?";
+        assert_eq!(raw.execute(sql, rusqlite::params![attempts, key.task.as_str()]).unwrap(), 1);
+    };
+    attempts(often.key(), 4);
+    attempts(once.key(), 2);
+    let lab = lab.reopened().await;
+    let first = lab.store.claim(Claimable::Suspect, 1).await.unwrap().pop().unwrap();
+    assert_eq!((first.claim.key(), first.attempts), (once.key(), 3));
+    let second = lab.store.claim(Claimable::Suspect, 1).await.unwrap().pop().unwrap();
+    assert_eq!((second.claim.key(), second.attempts), (often.key(), 5));
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ CREATE INDEX run_due ON run (priority, due_ms) WHERE state IN (0, 2) AND due_ms 
 
 CREATE INDEX run_leased ON run (host) WHERE state = 1;
 
+CREATE INDEX run_suspect ON run (attempts, priority, due_ms) WHERE attempts >= 2 AND state IN (0, 2) AND due_ms IS NOT NULL;
+
 CREATE INDEX task_context ON task (tenant, owner, context);
 
 CREATE INDEX task_list ON task (tenant, owner, agent, status_ms DESC, id DESC, state);

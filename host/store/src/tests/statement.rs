@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::lab::{Lab, at, key, scope};
 use crate::sql::SetStatement;
-use crate::{ListFilter, accept, blob, child, commit, journal, kv, read};
+use crate::{ListFilter, accept, blob, child, claims, commit, journal, kv, read};
 
 /// Set-statements of the crate.
 const SETS: usize = 15;
@@ -20,6 +20,7 @@ fn statements() -> Vec<String> {
     assert_eq!(sets.len(), SETS);
     all.extend(sets.iter().flat_map(|set| [set.text(1), set.text(4)]));
     all.extend([read::task_sql(), journal::after_sql(), journal::checkpoint_sql(), journal::next_checkpoint_sql()]);
+    all.extend(claims::DUE.iter().map(|text| (*text).to_owned()));
     all.extend(lists());
     all
 }
@@ -146,11 +147,9 @@ async fn keys_are_listed_from_the_index_alone_in_its_order() {
 async fn due_runs_are_sought_by_priority_and_time_and_not_sorted() {
     let lab = Lab::new().await;
     let raw = lab.raw();
-    let due: Vec<String> = literals().into_iter().filter(|sql| sql.contains("due_ms <= ?")).collect();
-    assert_eq!(due.len(), 2);
-    for sql in due {
-        let plan = plan(&raw, &sql);
-        assert_eq!(plan, ["SEARCH run USING INDEX run_due (priority=? AND due_ms>? AND due_ms<?)"], "{sql}");
+    let indexes = ["run_due (priority=? AND due_ms>? AND due_ms<?)", "run_suspect (attempts>?)"];
+    for (sql, index) in claims::DUE.iter().zip(indexes) {
+        assert_eq!(plan(&raw, sql), [format!("SEARCH run USING INDEX {index}")], "{sql}");
     }
 }
 

@@ -22,6 +22,7 @@ mod cancel;
 mod cards;
 mod durability;
 mod errors;
+mod examples;
 mod folder;
 mod limits;
 mod lists;

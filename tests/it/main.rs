@@ -22,7 +22,6 @@ mod cancel;
 mod cards;
 mod durability;
 mod errors;
-mod examples;
 mod folder;
 mod limits;
 mod lists;

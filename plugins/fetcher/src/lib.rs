@@ -11,7 +11,7 @@ const SERVICE: &str = "http://127.0.0.1:8099";
     examples = ["/reports/today"],
     tags = ["example"],
     streams = true,
-    http = [("GET http://127.0.0.1:8099", "To fetch reports from a service on this machine.")],
+    http = [("GET http://127.0.0.1:*", "To fetch reports from a service on this machine.")],
     credentials = [("reports", "To be let in by the service.")],
     settings = [("service", "Where the service is, without a path; otherwise http://127.0.0.1:8099.")],
 )]

@@ -403,7 +403,7 @@ impl World {
     }
 }
 
-/// Whether a rule of the card (`GET https://*.example.com/v1`) fits a request.
+/// Whether a rule of the card (`GET https://*.example.com/v1`, `GET http://127.0.0.1:*`) fits a request.
 fn fits(rule: &str, method: &str, url: &str) -> bool {
     let Some((allowed, place)) = rule.split_once(' ') else { return false };
     let (Some((rule_scheme, rule_rest)), Some((scheme, rest))) = (place.split_once("://"), url.split_once("://"))
@@ -413,6 +413,11 @@ fn fits(rule: &str, method: &str, url: &str) -> bool {
     let cut = |rest: &str| rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (rule_host, rule_path) = rule_rest.split_at(cut(rule_rest));
     let (host, path) = rest.split_at(cut(rest));
+    // Any port: then hosts are compared without theirs.
+    let (rule_host, host) = match rule_host.strip_suffix(":*") {
+        Some(name) => (name, host.rsplit_once(':').map_or(host, |(name, _)| name)),
+        None => (rule_host, host),
+    };
     let same_host = match rule_host.strip_prefix('*') {
         Some(suffix) => host.ends_with(suffix) && host.len() > suffix.len(),
         None => host == rule_host,
@@ -466,9 +471,15 @@ mod tests {
 
     #[test]
     fn rules_of_a_card_fit_methods_hosts_and_paths() {
+        assert!(fits("GET http://127.0.0.1:*", "GET", "http://127.0.0.1:8099/x"));
+        assert!(!fits("GET http://127.0.0.1:8080", "GET", "http://127.0.0.1:8099/x"));
         let fits = |rule| fits(rule, "GET", "https://api.example.com/v1/people?n=1");
-        for rule in ["GET https://api.example.com", "* https://*.example.com/", "GET https://api.example.com/v1/people"]
-        {
+        for rule in [
+            "GET https://api.example.com",
+            "* https://*.example.com/",
+            "GET https://api.example.com/v1/people",
+            "GET https://*.example.com:*/v1",
+        ] {
             assert!(fits(rule), "{rule}");
         }
         for rule in [

@@ -36,6 +36,8 @@ pub(super) struct Stream {
     pieces: VecDeque<(Duration, Piece)>,
     ready: Duration,
     deadline: Duration,
+    /// What is told when the deadline passes first.
+    late: Error,
 }
 
 impl Work {
@@ -141,7 +143,7 @@ impl World {
         self.pass(Some(next))?;
         if at > stream.deadline {
             self.pendings.remove(&id);
-            return Err(timed_out("The service"));
+            return Err(stream.late.clone());
         }
         let over = !matches!(piece, Piece::Data(_));
         match self.pendings.get_mut(&id) {
@@ -167,7 +169,7 @@ impl World {
             return Err(Error::new(ErrorKind::Invalid, "url", format!("{url} is not an absolute URL.")));
         }
         if !self.granted("http", |rule| fits(rule, method, url)) {
-            return Err(Self::denied("http.hosts", format!("The card does not request {method} {url}.")));
+            return Err(Self::denied("http", format!("The card does not request {method} {url}.")));
         }
         if let Some(name) = credential.as_ref().filter(|name| !self.script.credentials.contains(*name)) {
             return Err(Self::denied(
@@ -189,25 +191,25 @@ impl World {
         let stream = self.stream(request, http);
         let last = stream.pieces.back().map_or(stream.ready, |(at, _)| *at);
         if last > stream.deadline {
-            return (stream.deadline, Err(timed_out("The service")));
+            return (stream.deadline, Err(stream.late));
         }
         let bytes = stream.pieces.into_iter().filter_map(|(_, piece)| match piece {
             Piece::Data(bytes) => Some(bytes),
             Piece::End | Piece::Interrupted => None,
         });
         let body = bytes.collect::<Vec<_>>().concat();
-        let response = stream.head.unwrap_or_else(|| Err(timed_out("The service")));
+        let response = stream.head.unwrap_or(Err(stream.late));
         (last, response.map(|ResponseHead { status, headers, url }| Response { status, headers, body, url }))
     }
 
     fn stream(&self, request: &Request, http: Http) -> Stream {
         let ready = self.clock + http.after;
         let deadline = self.clock + request.timeout.map_or(EXCHANGE_MAX, from_ms);
-        let late = || Err(timed_out("The service"));
+        let late = late(&request.method);
         match http.what {
-            Served::Error(error) => Stream { head: Some(Err(error)), pieces: VecDeque::new(), ready, deadline },
+            Served::Error(error) => Stream { head: Some(Err(error)), pieces: VecDeque::new(), ready, deadline, late },
             Served::Response { .. } if ready > deadline => {
-                Stream { head: Some(late()), pieces: VecDeque::new(), ready: deadline, deadline }
+                Stream { head: Some(Err(late.clone())), pieces: VecDeque::new(), ready: deadline, deadline, late }
             }
             Served::Response { status, headers, pieces, interrupted } => {
                 let mut at = ready;
@@ -220,7 +222,7 @@ impl World {
                     .collect();
                 timed.push_back((at, if interrupted { Piece::Interrupted } else { Piece::End }));
                 let head = ResponseHead { status, headers, url: request.url.clone() };
-                Stream { head: Some(Ok(head)), pieces: timed, ready, deadline }
+                Stream { head: Some(Ok(head)), pieces: timed, ready, deadline, late }
             }
         }
     }
@@ -261,7 +263,7 @@ impl World {
             let peer = self.next_answer(to);
             Ok(self.sent(to, &peer, options))
         } else {
-            Err(Self::denied("peers.names", format!("The card does not request the agent {to}.")))
+            Err(Self::denied("peer", format!("The card does not request the agent {to}.")))
         };
         self.came(&call, result, |id| format!("#{id}"))
     }
@@ -448,7 +450,13 @@ fn not_pending(id: u32) -> Error {
 }
 
 fn timed_out(who: &str) -> Error {
-    Error::new(ErrorKind::TimedOut, "timeout", format!("{who} did not answer in time.")).retryable()
+    Error::new(ErrorKind::TimedOut, "timeout", format!("{who} did not answer in time."))
+}
+
+/// Another try may help, if the method promises that two requests do no more than one.
+fn late(method: &str) -> Error {
+    let retryable = matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
+    Error { retryable, ..timed_out("The service") }
 }
 
 /// What another agent says.

@@ -76,6 +76,6 @@ mod tests {
     #[test]
     fn another_place_must_be_on_the_card() {
         let run = script().setting("service", "https://elsewhere.example").run(fetcher);
-        assert_eq!(run.error().code, "http.hosts");
+        assert_eq!(run.error().code, "http");
     }
 }

@@ -233,7 +233,7 @@ impl Stream {
     /// The rest of the body line by line, without line ends. As [`pieces`](Self::pieces) else; bytes that are no UTF-8 become
     /// U+FFFD.
     pub fn lines(&mut self) -> Lines<'_> {
-        Lines { pieces: self.pieces(), rest: Vec::new() }
+        Lines { pieces: self.pieces(), rest: Vec::new(), searched: 0 }
     }
 
     /// Waits for the next piece. **Parks.**
@@ -295,6 +295,8 @@ pub struct Lines<'a> {
     pieces: Pieces<'a>,
     /// What came after the last line end.
     rest: Vec<u8>,
+    /// How much of it holds no line end for sure: a long line is searched once.
+    searched: usize,
 }
 
 impl Iterator for Lines<'_> {
@@ -302,10 +304,12 @@ impl Iterator for Lines<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.rest.drain(..=end).collect();
+            if let Some(end) = self.rest.iter().skip(self.searched).position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=self.searched + end).collect();
+                self.searched = 0;
                 return Some(Ok(text_of_line(&line)));
             }
+            self.searched = self.rest.len();
             match self.pieces.next() {
                 Some(Ok(bytes)) => self.rest.extend(bytes),
                 Some(Err(error)) => return Some(Err(error)),

@@ -36,6 +36,8 @@ pub(super) struct Stream {
     pieces: VecDeque<(Duration, Piece)>,
     ready: Duration,
     deadline: Duration,
+    /// What is told when the deadline passes first.
+    late: Error,
 }
 
 impl Work {
@@ -141,7 +143,7 @@ impl World {
         self.pass(Some(next))?;
         if at > stream.deadline {
             self.pendings.remove(&id);
-            return Err(timed_out("The service"));
+            return Err(stream.late.clone());
         }
         let over = !matches!(piece, Piece::Data(_));
         match self.pendings.get_mut(&id) {
@@ -167,7 +169,7 @@ impl World {
             return Err(Error::new(ErrorKind::Invalid, "url", format!("{url} is not an absolute URL.")));
         }
         if !self.granted("http", |rule| fits(rule, method, url)) {
-            return Err(Self::denied("http.hosts", format!("The card does not request {method} {url}.")));
+            return Err(Self::denied("http", format!("The card does not request {method} {url}.")));
         }
         if let Some(name) = credential.as_ref().filter(|name| !self.script.credentials.contains(*name)) {
             return Err(Self::denied(
@@ -189,25 +191,25 @@ impl World {
         let stream = self.stream(request, http);
         let last = stream.pieces.back().map_or(stream.ready, |(at, _)| *at);
         if last > stream.deadline {
-            return (stream.deadline, Err(timed_out("The service")));
+            return (stream.deadline, Err(stream.late));
         }
         let bytes = stream.pieces.into_iter().filter_map(|(_, piece)| match piece {
             Piece::Data(bytes) => Some(bytes),
             Piece::End | Piece::Interrupted => None,
         });
         let body = bytes.collect::<Vec<_>>().concat();
-        let response = stream.head.unwrap_or_else(|| Err(timed_out("The service")));
+        let response = stream.head.unwrap_or(Err(stream.late));
         (last, response.map(|ResponseHead { status, headers, url }| Response { status, headers, body, url }))
     }
 
     fn stream(&self, request: &Request, http: Http) -> Stream {
         let ready = self.clock + http.after;
         let deadline = self.clock + request.timeout.map_or(EXCHANGE_MAX, from_ms);
-        let late = || Err(timed_out("The service"));
+        let late = late(&request.method);
         match http.what {
-            Served::Error(error) => Stream { head: Some(Err(error)), pieces: VecDeque::new(), ready, deadline },
+            Served::Error(error) => Stream { head: Some(Err(error)), pieces: VecDeque::new(), ready, deadline, late },
             Served::Response { .. } if ready > deadline => {
-                Stream { head: Some(late()), pieces: VecDeque::new(), ready: deadline, deadline }
+                Stream { head: Some(Err(late.clone())), pieces: VecDeque::new(), ready: deadline, deadline, late }
             }
             Served::Response { status, headers, pieces, interrupted } => {
                 let mut at = ready;
@@ -220,7 +222,7 @@ impl World {
                     .collect();
                 timed.push_back((at, if interrupted { Piece::Interrupted } else { Piece::End }));
                 let head = ResponseHead { status, headers, url: request.url.clone() };
-                Stream { head: Some(Ok(head)), pieces: timed, ready, deadline }
+                Stream { head: Some(Ok(head)), pieces: timed, ready, deadline, late }
             }
         }
     }
@@ -261,7 +263,7 @@ impl World {
             let peer = self.next_answer(to);
             Ok(self.sent(to, &peer, options))
         } else {
-            Err(Self::denied("peers.names", format!("The card does not request the agent {to}.")))
+            Err(Self::denied("peer", format!("The card does not request the agent {to}.")))
         };
         self.came(&call, result, |id| format!("#{id}"))
     }
@@ -403,7 +405,7 @@ impl World {
     }
 }
 
-/// Whether a rule of the card (`GET https://*.example.com/v1`) fits a request.
+/// Whether a rule of the card (`GET https://*.example.com/v1`, `GET http://127.0.0.1:*`) fits a request.
 fn fits(rule: &str, method: &str, url: &str) -> bool {
     let Some((allowed, place)) = rule.split_once(' ') else { return false };
     let (Some((rule_scheme, rule_rest)), Some((scheme, rest))) = (place.split_once("://"), url.split_once("://"))
@@ -413,6 +415,11 @@ fn fits(rule: &str, method: &str, url: &str) -> bool {
     let cut = |rest: &str| rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (rule_host, rule_path) = rule_rest.split_at(cut(rule_rest));
     let (host, path) = rest.split_at(cut(rest));
+    // Any port: then hosts are compared without theirs.
+    let (rule_host, host) = match rule_host.strip_suffix(":*") {
+        Some(name) => (name, host.rsplit_once(':').map_or(host, |(name, _)| name)),
+        None => (rule_host, host),
+    };
     let same_host = match rule_host.strip_prefix('*') {
         Some(suffix) => host.ends_with(suffix) && host.len() > suffix.len(),
         None => host == rule_host,
@@ -443,7 +450,13 @@ fn not_pending(id: u32) -> Error {
 }
 
 fn timed_out(who: &str) -> Error {
-    Error::new(ErrorKind::TimedOut, "timeout", format!("{who} did not answer in time.")).retryable()
+    Error::new(ErrorKind::TimedOut, "timeout", format!("{who} did not answer in time."))
+}
+
+/// Another try may help, if the method promises that two requests do no more than one.
+fn late(method: &str) -> Error {
+    let retryable = matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
+    Error { retryable, ..timed_out("The service") }
 }
 
 /// What another agent says.
@@ -466,9 +479,15 @@ mod tests {
 
     #[test]
     fn rules_of_a_card_fit_methods_hosts_and_paths() {
+        assert!(fits("GET http://127.0.0.1:*", "GET", "http://127.0.0.1:8099/x"));
+        assert!(!fits("GET http://127.0.0.1:8080", "GET", "http://127.0.0.1:8099/x"));
         let fits = |rule| fits(rule, "GET", "https://api.example.com/v1/people?n=1");
-        for rule in ["GET https://api.example.com", "* https://*.example.com/", "GET https://api.example.com/v1/people"]
-        {
+        for rule in [
+            "GET https://api.example.com",
+            "* https://*.example.com/",
+            "GET https://api.example.com/v1/people",
+            "GET https://*.example.com:*/v1",
+        ] {
             assert!(fits(rule), "{rule}");
         }
         for rule in [

@@ -117,6 +117,12 @@ impl From<&str> for Http {
     }
 }
 
+impl From<String> for Http {
+    fn from(body: String) -> Self {
+        Self::new(200, body)
+    }
+}
+
 impl From<Value> for Http {
     fn from(value: Value) -> Self {
         Self::json(value)

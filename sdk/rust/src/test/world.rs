@@ -232,7 +232,8 @@ impl World {
         let known = self.children.get(task_id).cloned();
         let scripted = || self.script.related.get(task_id).map(|peer| self.snapshot(task_id, CONTEXT, &peer.what));
         let task = known.or_else(scripted);
-        let task = task.ok_or_else(|| Error::new(ErrorKind::NotFound, "task", format!("There is no task {task_id}.")));
+        let task =
+            task.ok_or_else(|| Error::new(ErrorKind::NotFound, "task-id", format!("There is no task {task_id}.")));
         self.came(&format!("related {task_id}"), task, |task| word(task.state))
     }
 

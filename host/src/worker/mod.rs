@@ -164,7 +164,7 @@ impl Worker {
 
     /// Runs that are due in the store: queued ones, and those of a former host.
     async fn claim_runs(self: Arc<Self>) {
-        while self.stopping.run_until_cancelled(self.store.wakes().due()).await.is_some() {
+        while self.stopping.run_until_cancelled(self.store.wakes().due(self.store.clock().now())).await.is_some() {
             if let Err(error) = self.claim_due().await {
                 tracing::warn!(%error, "due runs could not be claimed; trying again");
             }

@@ -3,12 +3,13 @@
 //! A poke may be lost (they can all be switched off): a sweep reads where the watched tasks stand twice a second and pokes for
 //! what moved unseen. One statement sweeps for everybody, so a waiting stream or agent costs no reads of its own.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kennel_protocol::{TaskId, TenantId};
+use kennel_protocol::{TaskId, TenantId, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
@@ -18,6 +19,11 @@ use crate::error::StoreError;
 
 /// How long anybody waits for a poke before looking anyway.
 pub const FALLBACK_POLL: Duration = Duration::from_millis(500);
+
+/// Timers of parked runs that are kept in mind, so that they are not late: the next ones only, because the poll finds all others.
+const TIMERS_MAX: usize = 1024;
+/// How far away such a timer may be.
+const TIMER_WITHIN_MS: i64 = 10_000;
 
 /// A task within its tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,11 +65,13 @@ pub struct Wakes {
     pokes: Pokes,
     tasks: Mutex<HashMap<TaskKey, watch::Sender<Marks>>>,
     due: Notify,
+    /// When runs become due, in milliseconds UTC.
+    timers: Mutex<BinaryHeap<Reverse<i64>>>,
 }
 
 impl Wakes {
     pub(crate) fn new(pokes: Pokes) -> Arc<Wakes> {
-        Arc::new(Wakes { pokes, tasks: Mutex::new(HashMap::new()), due: Notify::new() })
+        Arc::new(Wakes { pokes, tasks: Mutex::new(HashMap::new()), due: Notify::new(), timers: Mutex::default() })
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<TaskKey, watch::Sender<Marks>>> {
@@ -113,10 +121,29 @@ impl Wakes {
         }
     }
 
+    /// Says that a run was parked until a moment.
+    pub(crate) fn park(&self, now: Timestamp, due: Timestamp) {
+        let mut timers = self.timers();
+        if self.pokes == Pokes::On
+            && timers.len() < TIMERS_MAX
+            && due.millis().saturating_sub(now.millis()) < TIMER_WITHIN_MS
+        {
+            timers.push(Reverse(due.millis()));
+        }
+    }
+
+    fn timers(&self) -> MutexGuard<'_, BinaryHeap<Reverse<i64>>> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until a run may have become due, at most for the fallback poll.
-    pub async fn due(&self) {
+    pub async fn due(&self, now: Timestamp) {
+        let next = self.timers().peek().map(|Reverse(due)| due.saturating_sub(now.millis()));
+        let next = next.map_or(FALLBACK_POLL, |left| Duration::from_millis(u64::try_from(left).unwrap_or(0)));
         // The time-out is as good an end as the poke: both mean "look".
-        tokio::time::timeout(FALLBACK_POLL, self.due.notified()).await.ok();
+        if tokio::time::timeout(next.min(FALLBACK_POLL), self.due.notified()).await.is_err() && next <= FALLBACK_POLL {
+            self.timers().pop();
+        }
     }
 }
 

@@ -19,6 +19,8 @@ fn wanderer(task: Task) -> Result<Outcome> {
         "break" => break_down(&task),
         "generations" => generations(&task),
         "values" => values(&task),
+        "mail" => mail(&task),
+        "heavy" => heavy(&task),
         "culprit" => culprit(&task),
         "sleeper" => sleeper(&task),
         "long" => long(&task, &text),
@@ -127,6 +129,39 @@ fn values(task: &Task) -> Result<Outcome> {
     }
     task.history(10)?;
     done_with(format!("saw {seen}"))
+}
+
+/// Takes messages by looking for them, until one says "done".
+fn mail(task: &Task) -> Result<Outcome> {
+    let mut lines = Vec::new();
+    loop {
+        match task.next_message(Duration::ZERO)?.map(|message| message.text()) {
+            Some(text) if text == "done" => break,
+            Some(text) => {
+                task.say(format!("got {text}"))?;
+                lines.push(text);
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+        if task.canceled().is_some() {
+            return canceled();
+        }
+    }
+    task.publish("mail", lines.join(" "))?;
+    done()
+}
+
+/// Large things everywhere: what it reads back, and what it starts again from.
+fn heavy(task: &Task) -> Result<Outcome> {
+    if let Some(kept) = task.checkpoint() {
+        task.publish("kept", kept.len().to_string())?;
+        return done();
+    }
+    task.publish("large", "x".repeat(150_000))?;
+    task.say("y".repeat(90_000))?;
+    let read: usize = task.history(10)?.iter().map(|message| message.text().len()).sum();
+    task.say(format!("read {read}"))?;
+    checkpoint(vec![7; 200_000])
 }
 
 /// Ends its host, in a test that asks for it.

@@ -41,7 +41,22 @@ const DEEDS: &[Deed] = &[
     Deed { agent: "wanderer", text: "break", lines: &[], when: When::Asked },
     Deed { agent: "wanderer", text: "generations", lines: &[], when: When::Asked },
     Deed { agent: "wanderer", text: "values", lines: &[], when: When::Asked },
+    Deed { agent: "wanderer", text: "heavy", lines: &[], when: When::Asked },
 ];
+
+/// Those that wait, and so are taken apart and put together again also without an end of their host.
+const WAITERS: &[Deed] = &[
+    Deed { agent: "countdown", text: "2 every 25ms", lines: &[], when: When::Asked },
+    Deed { agent: "interview", text: "begin", lines: &["Ada", "red"], when: When::Asked },
+    Deed { agent: "mischief", text: "mailbox", lines: &["one", "two", "done"], when: When::Working },
+    Deed { agent: "mischief", text: "compensate", lines: &["stop"], when: When::Stop },
+    Deed { agent: "wanderer", text: "wasi", lines: &[], when: When::Asked },
+    Deed { agent: "wanderer", text: "deaf", lines: &[], when: When::Asked },
+];
+
+/// What makes as many commits as it waits, which is never the same: it is ended at some of them.
+const RESTLESS: Deed =
+    Deed { agent: "wanderer", text: "mail", lines: &["one", "two", "three", "done"], when: When::Working };
 
 /// Runs a deed through hosts that are started with these arguments, one after the other, and then through one without faults.
 fn run(deed: Deed, pace: &[&str], lives: &[&[&str]]) -> (Vec<Value>, usize) {
@@ -132,4 +147,52 @@ fn hosts_that_each_live_for_one_commit_bring_a_task_to_its_end() {
         deaths.lock().unwrap().push((deed.text, died));
     });
     eprintln!("one commit a life: {:?} in {:?}", deaths.into_inner().unwrap(), began.elapsed());
+}
+
+#[test]
+fn tasks_that_give_their_instance_up_at_every_wait_are_the_same_after_any_end() {
+    matrix("parked", WAITERS, &[EACH, "--park-after", "1"], "--test-crash-after");
+}
+
+#[test]
+fn messages_found_by_looking_are_found_once() {
+    let undisturbed = ["got one", "got two", "got three", "one two three"];
+    let positions: Vec<u32> = (1..=12).collect();
+    in_parallel(&positions, |n| {
+        let (events, _) = run(RESTLESS, &[EACH], &[&["--test-crash-after", &n.to_string()]]);
+        assert_eq!(
+            events.last().unwrap()["statusUpdate"]["status"]["state"],
+            "TASK_STATE_COMPLETED",
+            "after commit {n}"
+        );
+        assert_eq!(events.iter().filter_map(said).collect::<Vec<_>>(), undisturbed, "ended after commit {n}");
+    });
+}
+
+/// What an event says or publishes.
+fn said(event: &Value) -> Option<&str> {
+    let message = &event["statusUpdate"]["status"]["message"]["parts"][0]["text"];
+    message.as_str().or(event["artifactUpdate"]["artifact"]["parts"][0]["text"].as_str())
+}
+
+/// More rows than are read at once, large ones, and a large answer of a client.
+#[test]
+fn long_journals_and_large_contents_are_repeated() {
+    let large: &'static str = "z".repeat(100_000).leak();
+    let history: &'static str = format!("history {large}").leak();
+    let jobs = [
+        (Deed { agent: "mischief", text: "flood-events 1300", lines: &[], when: When::Asked }, [4, 12, 19]),
+        (Deed { agent: "mischief", text: history, lines: &[], when: When::Asked }, [1, 2, 3]),
+        (
+            Deed { agent: "interview", text: "begin", lines: Vec::leak(vec![large, "red"]), when: When::Asked },
+            [2, 3, 4],
+        ),
+    ];
+    in_parallel(&jobs, |(deed, positions)| {
+        let (undisturbed, _) = run(*deed, &[], &[]);
+        for n in positions {
+            let (events, _) = run(*deed, &[], &[&["--test-crash-after", &n.to_string()]]);
+            compare(&events, &undisturbed, &format!("{} ended after commit {n}", deed.agent));
+        }
+    });
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kennel_protocol::types::TaskState::{Completed, Working};
 use tokio::time::timeout;
 
-use super::lab::{Lab, cancel_order, client_message, delivery, key, new_task};
+use super::lab::{Lab, at, cancel_order, client_message, delivery, key, new_task};
 use crate::wake::{Moved, Sweep, Wakes};
 use crate::{Pokes, Route, Start, TaskKey, open};
 
@@ -152,14 +152,14 @@ async fn with_every_poke_lost_commits_messages_and_due_runs_are_still_found() {
     lab.store.deliver(delivery(holder.key(), &client_message(holder.key(), "m1", "hi"), Route::Queue)).await.unwrap();
     timeout(DEADLINE, subscription.inbox_changed()).await.unwrap();
     lab.queued("t").await;
-    timeout(DEADLINE, lab.store.wakes().due()).await.unwrap();
+    timeout(DEADLINE, lab.store.wakes().due(lab.clock.now())).await.unwrap();
     assert!(lab.claimed().await.is_some());
 }
 
 #[tokio::test]
 async fn whatever_can_be_claimed_pokes_who_claims() {
     let lab = Lab::new().await;
-    let woken = || is_over(lab.store.wakes().due());
+    let woken = || is_over(lab.store.wakes().due(lab.clock.now()));
     lab.queued("t").await;
     assert!(woken() && !woken());
     let run = lab.claimed().await.unwrap();
@@ -174,4 +174,23 @@ async fn whatever_can_be_claimed_pokes_who_claims() {
     assert!(woken());
     lab.store.deliver(delivery(holder.key(), &client_message(holder.key(), "m1", "hi"), Route::Queue)).await.unwrap();
     assert!(woken());
+}
+
+#[tokio::test]
+async fn a_parked_run_is_looked_for_when_its_time_comes() {
+    let wakes = Wakes::new(Pokes::On);
+    let after_ms = async |now: i64| {
+        let began = tokio::time::Instant::now();
+        wakes.due(at(now)).await;
+        began.elapsed().as_millis()
+    };
+    wakes.park(at(0), at(60));
+    wakes.park(at(0), at(20));
+    wakes.park(at(0), at(86_400_000));
+    assert!((20..400).contains(&after_ms(0).await), "the next first");
+    assert!((40..400).contains(&after_ms(20).await), "then the other");
+    assert!(after_ms(60).await >= 499, "what is far away is found by polling");
+    wakes.park(at(0), at(7));
+    assert!(after_ms(600).await < 400, "its time is over");
+    assert!(after_ms(600).await >= 499, "and it is forgotten");
 }

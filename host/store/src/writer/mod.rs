@@ -18,7 +18,9 @@ use crate::error::StoreError;
 use crate::journal::NewCall;
 use crate::kv::{KvChange, KvWrite};
 use crate::rows::{Attempt, Claim, Claimable};
-use crate::rows::{CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask, TakenOver};
+use crate::rows::{
+    CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask, RunChange, TakenOver, Wait,
+};
 use crate::trial::{Crash, Crashing};
 use crate::wake::{Moved, TaskKey, Wakes};
 use backlog::Backlog;
@@ -353,6 +355,11 @@ impl Writer {
             (Op::Deliver(_) | Op::Cancel(_), Some(key)) => self.wakes.poke(key, Moved::Inbox),
             (_, Some(key)) => self.wakes.poke(key, Moved::Log),
         }
+        if let (Op::Commit(op), Outcome::Committed(Committed::Applied(_))) = (op, outcome)
+            && let RunChange::Release(Wait { due: Some(due), .. }) = op.commit.run
+        {
+            self.wakes.park(op.now, due);
+        }
         let may_be_due = match outcome {
             Outcome::Delivered(_) | Outcome::Canceling(_) | Outcome::GivenBack(_) => true,
             Outcome::Created => match op {
@@ -360,7 +367,7 @@ impl Writer {
                 _ => true,
             },
             Outcome::Committed(_) => {
-                matches!(op, Op::Commit(op) if matches!(op.commit.run, crate::rows::RunChange::Release(_)))
+                matches!(op, Op::Commit(op) if matches!(op.commit.run, RunChange::Release(_)))
             }
             Outcome::EndedByForce(_) | Outcome::Claimed(_) | Outcome::Changed(_) | Outcome::Written => false,
         };

@@ -186,6 +186,19 @@ fn an_agent_calls_a_service_under_a_key_of_its_own() {
 }
 
 #[test]
+fn an_agent_of_bare_messages_calls_a_service_too() {
+    let service = Service::start();
+    let mut kennel = Kennel::with(&["courier"]).stopped();
+    kennel.configure(
+        "[egress]\nallow-private = [\"127.0.0.0/8\"]\n[agents.\"*\"]\nhttp = [\"GET http://127.0.0.1:*\"]\n",
+    );
+    kennel.launch();
+    let reply = kennel.result("courier", "SendMessage", message(&service.url("say/hello")));
+    assert_eq!(text_of(&reply["message"]), "hello");
+    assert_eq!(service.seen().len(), 1);
+}
+
+#[test]
 fn what_is_not_allowed_is_denied_by_name() {
     let service = Service::start();
     let url = service.url("say/hello");

@@ -13,7 +13,10 @@ use kennel_store::Clock;
 
 use super::event::Subject;
 use super::kv::{Given, Values, is_kv};
+use super::outside::{Grants, outside_key};
+use super::supervise::grants;
 use super::{Worker, logs, run};
+use crate::config::AgentGrants;
 use crate::work::{Bare, BareEnd};
 
 /// The longest sleep of a run that no restart would resume.
@@ -27,7 +30,10 @@ struct BareCalls {
     clock: Clock,
     started: Timestamp,
     values: Values,
-    /// Calls of `kv` so far.
+    worker: Arc<Worker>,
+    /// What it may do outside.
+    grants: Arc<Grants>,
+    /// Calls so far that change something or leave the host.
     calls: u32,
 }
 
@@ -43,6 +49,21 @@ impl HostCalls for BareCalls {
                 }
                 Call::Sleep { .. } => Err(too_long()),
                 Call::CancelRequested => Ok(Answer::Cancel(None)),
+                // Nothing can be under way: it is a sleep.
+                Call::WaitAny { pendings, timeout: Some(time) } if pendings.is_empty() && time <= SLEEP_MAX => {
+                    slept(time).await;
+                    Ok(Answer::Ready(None))
+                }
+                Call::WaitAll { pendings, timeout: Some(time) } if pendings.is_empty() && time <= SLEEP_MAX => {
+                    slept(time).await;
+                    Ok(Answer::Flag(true))
+                }
+                Call::HttpFetch { request } => {
+                    self.calls += 1;
+                    let (worker, grants) = (&self.worker, Arc::clone(&self.grants));
+                    let key = outside_key(&self.task, self.calls);
+                    grants.fetch_once(&worker.gate, &worker.runtime, request, key).await
+                }
                 call if is_kv(&call) => self.durable_value(call).await,
                 _ => Err(denied()),
             }
@@ -110,6 +131,8 @@ pub(crate) async fn answer(worker: Arc<Worker>, bare: Bare) {
         values: Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max),
         clock,
         started,
+        grants: Arc::new(grants(AgentGrants::of(&worker.grants, facts.agent.as_str()), version.agent.card())),
+        worker: Arc::clone(&worker),
         calls: 0,
     };
     let running =

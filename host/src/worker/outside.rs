@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kennel_egress::{FetchError, Policy, Request, Response, ResponseHead, may_repeat};
+use kennel_egress::{Egress, FetchError, Policy, Request, Response, ResponseHead, may_repeat};
 use kennel_protocol::{TaskId, Timestamp};
 use kennel_sandbox::call::{
     AfterCrash, Answer, Call, ErrorKind, GuestError, HttpHead, HttpRequest, HttpResponse, Pending, Refusal,
 };
 use kennel_store::{Stored, Wait};
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 
 use super::activation::{Activation, canceled, not_offered, unavailable};
 use super::course::Course;
@@ -21,6 +22,7 @@ use super::journal::{Asked, Recorded};
 use super::lane::When;
 use super::pendings::{Carrier, Pendings, Shape};
 use super::waits::at_latest;
+use crate::gate::Gate;
 
 /// Counts restores of a database from a backup: after one, keys must differ from those that were used since the backup was made.
 const TIMELINE: u32 = 0;
@@ -37,10 +39,67 @@ enum Came<T> {
 
 /// What an agent may do outside.
 pub(crate) struct Grants {
+    /// Credentials that its card asks for.
+    pub(crate) asked: Vec<String>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) credentials: BTreeMap<String, kennel_egress::Credential>,
     /// Agents of this host that it may send messages to; `*` is all.
     pub(crate) peers: Vec<String>,
+}
+
+impl Grants {
+    /// A request as it leaves, if the agent may send it.
+    pub(super) fn prepare(
+        &self,
+        gate: &Gate,
+        request: &HttpRequest,
+        key: String,
+    ) -> Result<(Request, Egress), GuestError> {
+        let credential = request.credential.as_deref().map(|name| self.credential(name)).transpose()?;
+        let mut outgoing = Request::new(request.method.clone(), request.url.clone());
+        outgoing.headers.clone_from(&request.headers);
+        outgoing.body.clone_from(&request.body);
+        outgoing.credential = credential;
+        outgoing.timeout = request.timeout;
+        if let Some(redirects) = request.redirects {
+            outgoing.redirects = redirects;
+        }
+        outgoing.idempotency_key = Some(key);
+        let egress = gate.get().map_err(|error| {
+            GuestError::new(ErrorKind::Unavailable, "egress", format!("this host can send nothing: {error}"))
+        })?;
+        egress.check(&self.policy, &outgoing).map_err(|error| guest_error(&error, &request.method))?;
+        Ok((outgoing, egress))
+    }
+
+    fn credential(&self, name: &str) -> Result<kennel_egress::Credential, GuestError> {
+        if !self.asked.iter().any(|asked| asked == name) {
+            let text = format!("the card does not ask for a credential named {name}");
+            return Err(GuestError::new(ErrorKind::Denied, "credential", text));
+        }
+        self.credentials.get(name).cloned().ok_or_else(|| {
+            let text = format!("the operator has not given this agent a credential named {name}");
+            GuestError::new(ErrorKind::Denied, "credential", text)
+        })
+    }
+
+    /// Sends a request once, for a run that nobody repeats.
+    pub(super) async fn fetch_once(
+        self: Arc<Self>,
+        gate: &Gate,
+        runtime: &Handle,
+        request: HttpRequest,
+        key: String,
+    ) -> Result<Answer, Refusal> {
+        let (outgoing, egress) = self.prepare(gate, &request, key)?;
+        let policy = Arc::clone(&self.policy);
+        let mut sending = AbortOnDrop(runtime.spawn(async move { egress.fetch(&policy, outgoing).await }));
+        match (&mut sending.0).await {
+            Ok(Ok(response)) => Ok(Answer::Response(Box::new(response_of(response)))),
+            Ok(Err(error)) => Err(guest_error(&error, &request.method).into()),
+            Err(_) => Err(Refusal::Abandon),
+        }
+    }
 }
 
 impl Activation {
@@ -123,23 +182,8 @@ impl Activation {
     /// Checks a request and makes it ready to leave.
     fn ready_request(&self, request: &HttpRequest, row: u32) -> Result<(Request, Carrier), GuestError> {
         let grants = &self.facts.grants;
-        let credential = match &request.credential {
-            None => None,
-            Some(name) => Some(self.credential(name)?),
-        };
-        let mut outgoing = Request::new(request.method.clone(), request.url.clone());
-        outgoing.headers.clone_from(&request.headers);
-        outgoing.body.clone_from(&request.body);
-        outgoing.credential = credential;
-        outgoing.timeout = request.timeout;
-        if let Some(redirects) = request.redirects {
-            outgoing.redirects = redirects;
-        }
-        outgoing.idempotency_key = Some(outside_key(&self.facts.subject.task, row));
-        let egress = self.facts.egress.get().map_err(|error| {
-            GuestError::new(ErrorKind::Unavailable, "egress", format!("this host can send nothing: {error}"))
-        })?;
-        egress.check(&grants.policy, &outgoing).map_err(|error| guest_error(&error, &request.method))?;
+        let key = outside_key(&self.facts.subject.task, row);
+        let (outgoing, egress) = grants.prepare(&self.facts.egress, request, key)?;
         let carrier = Carrier {
             egress,
             policy: Arc::clone(&grants.policy),
@@ -147,17 +191,6 @@ impl Activation {
             runtime: self.facts.runtime.clone(),
         };
         Ok((outgoing, carrier))
-    }
-
-    fn credential(&self, name: &str) -> Result<kennel_egress::Credential, GuestError> {
-        if !self.facts.credentials.iter().any(|asked| asked == name) {
-            let text = format!("the card does not ask for a credential named {name}");
-            return Err(GuestError::new(ErrorKind::Denied, "credential", text));
-        }
-        self.facts.grants.credentials.get(name).cloned().ok_or_else(|| {
-            let text = format!("the operator has not given this agent a credential named {name}");
-            GuestError::new(ErrorKind::Denied, "credential", text)
-        })
     }
 
     /// `http.fetch`: the exchange and the wait for it in one row.
@@ -466,7 +499,7 @@ fn numbers(call: &Call) -> Result<&[Pending], GuestError> {
 }
 
 /// The key under which a service knows a request again: the same for each time the same call is sent.
-fn outside_key(task: &TaskId, row: u32) -> String {
+pub(super) fn outside_key(task: &TaskId, row: u32) -> String {
     let mut hash = Sha256::new();
     hash.update("kennel-outside-key");
     hash.update(TIMELINE.to_le_bytes());

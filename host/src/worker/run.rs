@@ -1,5 +1,7 @@
 //! What a run starts from, for the sandbox.
 
+use std::time::Duration;
+
 use kennel_protocol::types::Message;
 use kennel_protocol::{TaskId, TenantId};
 use kennel_sandbox::call::HostCalls;
@@ -7,7 +9,7 @@ use kennel_sandbox::{Run, TaskInfo, Turn};
 use sha2::{Digest, Sha256};
 
 use super::Worker;
-use crate::work::TaskFacts;
+use crate::work::{Entry, TaskFacts};
 
 /// Who and what a run is about.
 pub(crate) struct Parts {
@@ -22,8 +24,9 @@ pub(crate) fn bare(worker: &Worker, parts: Parts, calls: Box<dyn HostCalls>) -> 
     let info = info(&parts);
     let seed = seed(&parts, 1);
     let turn = Turn { message: parts.message, checkpoint: None, generation: 1 };
-    let (settings, credentials, replay_cpu_max) = Default::default();
-    Run { turn, info, settings, credentials, seed, limits: worker.sandbox_limits.clone(), replay_cpu_max, calls }
+    let Entry { settings, credentials, .. } = parts.facts.request.entry.unwrap_or_default();
+    let limits = worker.sandbox_limits.clone();
+    Run { turn, info, settings, credentials, seed, limits, replay_cpu_max: Duration::ZERO, calls }
 }
 
 /// The answer of `task.info`.

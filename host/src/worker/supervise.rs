@@ -149,14 +149,16 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
 }
 
 /// What an agent may do outside: what its card asks for, as far as the operator allows it.
-fn grants(granted: AgentGrants, card: &AgentDescription) -> Grants {
+pub(super) fn grants(granted: AgentGrants, card: &AgentDescription) -> Grants {
     let asked = card.requests.iter().filter(|request| request.kind == "http");
     // A rule that does not read asks for nothing; loading an agent says so.
     let asked = asked.filter_map(|request| request.name.parse().ok()).collect();
     // Agents of the same host serve the same operator: what the card asks for is granted.
     let peers = card.requests.iter().filter(|request| request.kind == "peer");
     let peers = peers.map(|request| request.name.clone()).collect();
-    Grants { policy: Arc::new(Policy::new(asked, granted.http)), credentials: granted.credentials, peers }
+    let credentials = card.requests.iter().filter(|request| request.kind == "credential");
+    let names = credentials.map(|request| request.name.clone()).collect();
+    Grants { asked: names, policy: Arc::new(Policy::new(asked, granted.http)), credentials: granted.credentials, peers }
 }
 
 impl Supervisor {

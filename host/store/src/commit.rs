@@ -232,19 +232,21 @@ fn release(connection: &Connection, plan: &Planned<'_>, wait: Wait) -> Result<()
     .bind(wait.listens.map_or(i64::MAX, |since| int(since.get())))
     .bind(i64::from(wait.children))
     .exists()?;
-    let (state, due_ms) = if waiting || due_ms.is_some_and(|due| due <= now) {
-        (run_state::READY, Some(now))
+    // A wait is harmless, so earlier tries are forgiven. One that is over already is none: this try does not count, the others do.
+    let (state, due_ms, forgiven) = if waiting || due_ms.is_some_and(|due| due <= now) {
+        (run_state::READY, Some(now), 1)
     } else {
-        (run_state::PARKED, due_ms)
+        (run_state::PARKED, due_ms, i64::MAX)
     };
     query(
         connection,
-        "UPDATE run SET state = ?, due_ms = ?, listens = ?, host = NULL, attempts = 0, last_error = NULL \
+        "UPDATE run SET state = ?, due_ms = ?, listens = ?, host = NULL, attempts = max(attempts - ?, 0), last_error = NULL \
          WHERE tenant = ? AND task = ?",
     )?
     .bind(state)
     .bind(due_ms)
     .bind(i64::from(wait.listens.is_some()) + 2 * i64::from(wait.children))
+    .bind(forgiven)
     .bind(key.tenant.as_str())
     .bind(key.task.as_str())
     .execute()

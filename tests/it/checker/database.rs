@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kennel_protocol::Seq;
 use kennel_protocol::fold::Fold;
-use kennel_protocol::types::{Message, StreamResponse, TaskState};
+use kennel_protocol::types::{Content, JsonValue, Message, Part, StreamResponse, TaskState};
 use rusqlite::{Connection, OpenFlags, Row};
 
 /// A database.
@@ -32,6 +32,8 @@ pub(crate) struct TaskRows {
     pub run: Option<(i64, Option<i64>)>,
     /// Blobs that events name and that are not there in full.
     pub blobs_missing: Vec<String>,
+    /// What events and messages name instead of holding it, by digest.
+    pub contents: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -147,8 +149,14 @@ impl Database {
 
     fn look_for_blobs(&mut self, connection: &Connection) {
         for task in self.tasks.values_mut() {
-            let named = task.events.iter().filter(|event| event.blobs > 0).map(|event| &event.body);
-            let digests: Vec<String> = named.flat_map(|body| blobs_in(&String::from_utf8_lossy(body))).collect();
+            let bodies = task.events.iter().map(|event| &event.body).chain(task.inbox.iter().map(|one| &one.body));
+            let digests: Vec<String> = bodies.flat_map(|body| blobs_in(&String::from_utf8_lossy(body))).collect();
+            let pieces = "SELECT bytes FROM blob WHERE lower(hex(digest)) = ? ORDER BY n";
+            for digest in &digests {
+                let mut statement = connection.prepare_cached(pieces).unwrap();
+                let found = statement.query_map([digest], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+                task.contents.insert(digest.clone(), found.flat_map(|piece| piece.unwrap()).collect());
+            }
             let sql = "SELECT count(*), max(n) + 1 FROM blob WHERE lower(hex(digest)) = ?";
             task.blobs_missing = digests;
             task.blobs_missing.retain(|digest| {
@@ -201,6 +209,38 @@ impl TaskRows {
             fold.apply(seq, &read).map_err(|error| error.to_string())?;
         }
         Ok(fold)
+    }
+
+    /// The bytes of an event as readers get them.
+    pub(crate) fn whole(&self, event: &EventRow) -> Vec<u8> {
+        if event.blobs == 0 {
+            return event.body.clone();
+        }
+        let mut read: StreamResponse = serde_json::from_slice(&event.body).unwrap();
+        match &mut read {
+            StreamResponse::StatusUpdate(update) => {
+                self.complete(update.status.message.iter_mut().flat_map(|message| &mut message.parts));
+            }
+            StreamResponse::ArtifactUpdate(update) => self.complete(&mut update.artifact.parts),
+            StreamResponse::Task(_) | StreamResponse::Message(_) => {}
+        }
+        serde_json::to_vec(&read).unwrap()
+    }
+
+    /// Puts contents back where they are named only.
+    pub(crate) fn complete<'a>(&self, parts: impl IntoIterator<Item = &'a mut Part>) {
+        for part in parts {
+            let Content::Url(url) = &part.content else { continue };
+            let Some((kind, digest)) = url.strip_prefix("kennel:blob/").and_then(|name| name.split_once('/')) else {
+                continue;
+            };
+            let bytes = self.contents.get(digest).cloned().unwrap_or_default();
+            part.content = match kind {
+                "raw" => Content::Raw(bytes.into()),
+                "text" => Content::Text(String::from_utf8(bytes).unwrap()),
+                _ => Content::Data(JsonValue::from_text(&String::from_utf8(bytes).unwrap()).unwrap()),
+            };
+        }
     }
 
     /// What clients had said at a rev.

@@ -166,7 +166,7 @@ fn check_log(log: &[Frame], database: &Database, bytes: &mut BTreeMap<(String, u
             continue;
         }
         let first = bytes.entry((frame.task.clone(), frame.id)).or_insert_with(|| frame.body.clone());
-        let same = *first == frame.body && (event.blobs > 0 || event.body == frame.body.as_bytes());
+        let same = *first == frame.body && rows.whole(event) == frame.body.as_bytes();
         findings
             .unless(same, "stream-bytes", &frame.task, || format!("event {} differs from what is stored", frame.id));
     }
@@ -178,12 +178,16 @@ fn check_snapshot(frame: &Frame, rows: &TaskRows, rev: i64, findings: &mut Findi
         findings.add("stream-snapshot", &frame.task, format!("the Task at {rev} does not read"));
         return;
     };
-    let Ok(fold) = rows.fold(rev) else { return };
-    let stored_apart = rows.events.iter().any(|event| event.blobs > 0);
+    let Ok(mut fold) = rows.fold(rev) else { return };
+    rows.complete(fold.status.message.iter_mut().flat_map(|message| &mut message.parts));
+    rows.complete(fold.artifacts.iter_mut().flat_map(|artifact| &mut artifact.parts));
+    rows.complete(fold.messages.iter_mut().flat_map(|(_, message)| &mut message.parts));
+    let mut said = rows.said(rev);
+    rows.complete(said.iter_mut().flat_map(|(_, message)| &mut message.parts));
     let Task { status, artifacts, history, .. } = task;
     let same = status == fold.status
-        && (stored_apart || artifacts.unwrap_or_default() == fold.artifacts)
-        && (stored_apart || is_history(&history, &fold, rows.said(rev), rev));
+        && artifacts.unwrap_or_default() == fold.artifacts
+        && is_history(&history, &fold, said, rev);
     findings.unless(same, "stream-snapshot", &frame.task, || {
         let expected = (&fold.status, &fold.artifacts, fold.history(&rows.said(rev)));
         format!("the Task at {rev} is not what events and messages add up to: {}\n{expected:?}", frame.body)

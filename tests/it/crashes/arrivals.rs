@@ -5,6 +5,10 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use super::{Course, Deed, When, in_parallel, warm};
+use crate::checker::{Record, check};
+use crate::client::Client;
+use crate::harness::until;
+use crate::http::WAIT;
 
 const EACH: &str = "--test-commit-each";
 
@@ -52,6 +56,31 @@ fn may_end(deed: &Deed, state: &str) -> bool {
         When::Stop => canceled || completed && deed.text != "compensate",
         When::Asked | When::Working => completed,
     }
+}
+
+#[test]
+fn a_request_to_stop_that_an_agent_ignores_is_enforced_by_the_next_host_too() {
+    let mut kennel = warm(&["mischief"]);
+    let record = Record::default();
+    kennel.launch();
+    let client = Client::of(&kennel, &record);
+    let task = client.begin("mischief", "ignore-cancel").unwrap();
+    kennel.reaches("mischief", &task, "TASK_STATE_WORKING");
+    std::thread::scope(|threads| {
+        threads.spawn(|| client.cancel("mischief", &task).ok());
+        // It was told, and computes on.
+        let connection = rusqlite::Connection::open(kennel.data_folder().join("kennel.db")).unwrap();
+        until("its answer", WAIT, || {
+            let sql = "SELECT 1 FROM journal WHERE task = ? AND result IS NOT NULL";
+            connection.query_row(sql, [&task], |_| Ok(())).ok()
+        });
+        kennel.kill9();
+    });
+    kennel.launch();
+    let canceled = kennel.reaches("mischief", &task, "TASK_STATE_CANCELED");
+    assert!(canceled["artifacts"].is_null(), "{canceled:#}");
+    kennel.stop();
+    check(&record, kennel.data_folder());
 }
 
 #[test]

@@ -148,6 +148,11 @@ fn live_and_die(kennel: &mut Kennel, scene: &Scene, dice: &mut Dice, starts: &mu
         rest(long + dice.below(250));
     }
     *scene.address.lock().unwrap() = None;
+    if dice.below(6) == 0 {
+        // In the middle of an orderly end.
+        kennel.terminate();
+        rest(dice.below(60));
+    }
     kennel.kill9();
 }
 

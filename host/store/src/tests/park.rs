@@ -228,3 +228,18 @@ async fn parks_of_many_tasks_in_one_group_are_each_decided_by_their_own_inbox() 
         assert_eq!(lab.run(holder.key()).unwrap().state, if index % 3 == 0 { 0 } else { 2 }, "{index}");
     }
 }
+
+#[tokio::test]
+async fn only_a_wait_that_goes_on_forgives_earlier_tries() {
+    for (message, attempts) in [(false, 0), (true, 3)] {
+        let lab = Lab::new().await;
+        let mut holder = working(&lab).await;
+        let sql = "UPDATE run SET attempts = 4 WHERE task = ?";
+        assert_eq!(lab.raw().execute(sql, [holder.key().task.as_str()]).unwrap(), 1);
+        if message {
+            says(&lab, &holder, "m1").await.unwrap();
+        }
+        holder.release(&lab.store, Some(at(60_000))).await.unwrap();
+        assert_eq!(lab.run(holder.key()).unwrap().attempts, attempts, "a message waits: {message}");
+    }
+}

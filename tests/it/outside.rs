@@ -5,10 +5,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Kennel, id_of, message, state_of, text_of, until};
-use crate::http::WAIT;
+use crate::harness::{Kennel, call, id_of, message, state_of, text_of, until};
+use crate::http::{WAIT, exchange};
 
 const COMPLETED: &str = "TASK_STATE_COMPLETED";
 const FAILED: &str = "TASK_STATE_FAILED";
@@ -153,12 +153,21 @@ fn read_request(stream: &mut TcpStream) -> Option<Seen> {
 
 /// A host whose operator allows the caller this machine.
 fn host(extra: &str) -> Kennel {
+    let mut kennel = stopped_with(extra);
+    kennel.launch();
+    kennel
+}
+
+fn stopped_host() -> Kennel {
+    stopped_with("")
+}
+
+fn stopped_with(extra: &str) -> Kennel {
     let mut kennel = Kennel::with(&["caller"]).stopped();
     let grants = format!(
         "[egress]\nallow-private = [\"127.0.0.0/8\", \"::1/128\"]\n[agents.caller]\nhttp = [\"* http://127.0.0.1:*\"]\n{extra}"
     );
     kennel.configure(&grants);
-    kennel.launch();
     kennel
 }
 
@@ -369,5 +378,61 @@ fn keys_differ_across_checkpoints_and_numbers_go_on() {
         keys.dedup();
         assert_eq!(keys.len(), 3, "three calls, three keys");
         assert_eq!(id_of(&task), id);
+    }
+}
+
+/// Brings a task to its end on a host that dies at its `n`-th commit, and then on one that does not: the task, and whether the first died.
+fn with_a_death(kennel: &mut Kennel, text: &str, n: usize) -> (Value, bool) {
+    kennel.launch_on_trial(&["--test-commit-each", "--test-crash-after", &n.to_string()]);
+    let send = call("caller", "SendMessage", message(text));
+    // The answer is lost when the host dies; the task is there, or was not acknowledged and is sent again.
+    let answered = exchange(kennel.address(), &send, WAIT).ok();
+    let died = answered.is_none() || kennel.is_dead();
+    if died {
+        kennel.dies();
+        kennel.launch();
+    }
+    let listed = kennel.result("caller", "ListTasks", json!({}));
+    let id = match listed["tasks"].get(0) {
+        Some(task) => id_of(task),
+        None => kennel.begin("caller", text),
+    };
+    (kennel.reaches("caller", &id, COMPLETED), died)
+}
+
+/// The keys under which a service was called, in order, repeats left out, by path.
+fn keys(service: &Service) -> Vec<(String, String)> {
+    let mut keys = Vec::new();
+    for seen in service.seen() {
+        let key = (seen.line.clone(), seen.header("idempotency-key").unwrap().to_owned());
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+#[test]
+fn no_crash_position_changes_what_a_caller_says_or_the_key_of_a_call() {
+    for (word, paths) in [("steps", vec!["say/a", "say/b", "say/c"]), ("both", vec!["say/a", "wait/20/b"])] {
+        let mut deaths = 0;
+        for n in 1.. {
+            let service = Service::start();
+            let mut kennel = stopped_host();
+            let urls: Vec<String> = paths.iter().map(|path| service.url(path)).collect();
+            let (task, died) = with_a_death(&mut kennel, &format!("{word} {}", urls.join(" ")), n);
+            let words: Vec<&str> = paths.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
+            assert_eq!(answer(&task), words.join(" "), "{word}, death at commit {n}");
+            let keys = keys(&service);
+            assert_eq!(keys.len(), paths.len(), "{word}, death at commit {n}: one key for each call: {keys:?}");
+            let sent = service.seen().len();
+            assert!(sent <= paths.len() + paths.len() * usize::from(died), "{word}, death at commit {n}: {sent}");
+            kennel.stop();
+            if !died {
+                break;
+            }
+            deaths += 1;
+        }
+        assert!(deaths > 2 * paths.len(), "{word}: hardly any host died: {deaths}");
     }
 }

@@ -127,6 +127,23 @@ fn a_host_that_ends_before_any_commit_changes_no_event() {
     matrix("before", DEEDS, &[EACH], "--test-crash-before");
 }
 
+/// A parent and its children end with their host together. Every third commit: a trip takes its time.
+#[test]
+fn a_family_that_ends_with_its_host_says_what_it_would_have_said() {
+    let trip = Deed { agent: "trip", text: "alone to Oslo", lines: &[], when: When::Asked };
+    let (undisturbed, _) = run(trip, &[EACH], &[]);
+    let mut ends = 0;
+    for n in (1..).step_by(3) {
+        let (events, deaths) = run(trip, &[EACH], &[&["--test-crash-after", &n.to_string()]]);
+        compare(&events, &undisturbed, &format!("{trip:?} with an end at {n}"));
+        if deaths == 0 {
+            break;
+        }
+        ends += 1;
+    }
+    assert!(ends > 8, "hardly any host ended: {ends}");
+}
+
 /// As it is in service: what gathers behind a commit is merged. Progress is left out: which of it is shown depends on time.
 #[test]
 fn a_host_that_ends_at_any_merged_commit_changes_no_event() {

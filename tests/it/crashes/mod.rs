@@ -183,14 +183,18 @@ pub(crate) fn warm(agents: &[&str]) -> Kennel {
     static COMPILED: OnceLock<TempDir> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
         let folder = TempDir::with_prefix("kennel-compiled-").unwrap();
-        Kennel::with(&["echo", "countdown", "interview", "auto", "mischief", "wanderer"])
+        Kennel::with(&["echo", "countdown", "interview", "auto", "mischief", "wanderer", "trip", "booking"])
             .data(folder.path())
             .start()
             .stop();
         folder
     });
     // Places for few instances: making room for many is most of a start.
-    let kennel = Kennel::with(agents).arg("--instances").arg("16").stopped();
+    let mut host = Kennel::with(agents).arg("--instances").arg("16");
+    if agents.contains(&"trip") {
+        host = ["flight", "hotel", "activity"].iter().fold(host, |host, name| host.agent_as(name, "booking"));
+    }
+    let kennel = host.stopped();
     let folder = kennel.data_folder().join("compiled");
     std::fs::create_dir_all(&folder).unwrap();
     for entry in std::fs::read_dir(compiled.path().join("compiled")).unwrap() {

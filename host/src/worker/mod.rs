@@ -179,7 +179,8 @@ impl Worker {
                 slots.push(slot);
             }
             if slots.is_empty() {
-                self.broker.press();
+                // Many at once: each place that comes free is claimed, and what waits gives way in the same commits.
+                (0..CLAIMS_MAX).for_each(|_| self.broker.press());
                 return Ok(());
             }
             let limit = u32::try_from(slots.len()).unwrap_or(u32::MAX);

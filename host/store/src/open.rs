@@ -27,6 +27,9 @@ const SQLITE_NEEDED: (&str, i32) = ("3.51.3", 3_051_003);
 const READERS: usize = 4;
 /// How long a connection waits for one of another process, such as a backup, that has locked the file.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// KiB of pages that each connection keeps. The system keeps the file in memory too, so this need only hold what is used all the time;
+/// mapping the file instead would make all of it look like the host's own memory.
+const CACHE_KIB: i64 = 16 << 10;
 /// Statements each connection keeps prepared: some thirty texts, the set-statements nine sizes each.
 pub(crate) const STATEMENTS: usize = 256;
 
@@ -85,8 +88,7 @@ fn connect(database: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(database, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_WAIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "cache_size", -65_536)?;
-    connection.pragma_update(None, "mmap_size", 268_435_456)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }

@@ -92,6 +92,9 @@ pub struct TaskLimits {
     pub artifact_bytes_max: usize,
     /// Bytes of all that an agent says in one task, prompts included: messages are for conversation, results belong in artifacts.
     pub message_bytes_max: usize,
+    /// Calls of an agent that are recorded since its last checkpoint: repeating them is what a restart costs. At a tenth of it the
+    /// operator is warned.
+    pub journal_rows_max: u32,
     /// How long an agent may wait for its client when it names no time-out.
     pub input_wait_max: Duration,
     /// How long a task may live.
@@ -110,6 +113,7 @@ impl Default for TaskLimits {
             artifacts_max: 1_000,
             artifact_bytes_max: 128 << 20,
             message_bytes_max: 32 << 20,
+            journal_rows_max: 50_000,
             input_wait_max: DAY * 7,
             life_max: DAY * 30,
             cancel_grace: Duration::from_secs(10),
@@ -141,6 +145,8 @@ pub struct HostLimits {
     pub live_instances_max: u32,
     /// Bytes of memory of all guests together, beyond the little that each has for itself; more wait for their turn.
     pub guest_memory_bytes_max: usize,
+    /// Thread CPU time of one activation, from where its work is new.
+    pub agent_cpu_max: Duration,
     /// How long a task that waits keeps its instance. Then it costs rows, and its answer a repetition.
     pub grace: Duration,
     /// How long a stopping host lets running work go on.
@@ -164,6 +170,7 @@ impl Default for HostLimits {
             connections_max: 8_192,
             live_instances_max: 1_000,
             guest_memory_bytes_max: 1 << 30,
+            agent_cpu_max: Duration::from_secs(30),
             grace: Duration::from_secs(60),
             drain: Duration::from_secs(20),
             keep_alive: Duration::from_secs(3),

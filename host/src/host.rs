@@ -64,7 +64,7 @@ impl Host {
     pub async fn start(settings: Settings) -> Result<Host, ServeError> {
         let clock = Clock::system();
         let store = Arc::new(open(&settings, &clock).await?);
-        let sandbox_limits = Limits::default();
+        let sandbox_limits = Limits { cpu_live_max: settings.limits.agent_cpu_max, ..Limits::default() };
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let sandbox = Sandbox::new(SandboxConfig {
             guest_threads: cores,

@@ -9,7 +9,7 @@ use kennel_protocol::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::errors::check;
-use crate::harness::{Kennel, call, message, state_of, text_of};
+use crate::harness::{Kennel, call, message, state_of, text_of, until};
 use crate::http::{Request, WAIT};
 use crate::plugins;
 
@@ -157,4 +157,41 @@ fn tasks_that_wait_give_their_place_to_tasks_that_work() {
         let task = kennel.reaches("mischief", id, "TASK_STATE_COMPLETED");
         assert_eq!(text_of(&task["artifacts"][0]), "Good morning.");
     }
+}
+
+#[test]
+fn an_agent_that_records_without_end_is_warned_of_and_stopped() {
+    let kennel = Kennel::with(&["labourer"]).arg("--journal-rows").arg("200").start();
+    let task = kennel.ask("labourer", "endless");
+    let error = &task["status"]["message"]["metadata"]["urn:kennel:error:1"];
+    assert_eq!((state_of(&task), &error["code"]), ("TASK_STATE_FAILED", &json!("journal-rows")), "{task:#}");
+    let text = text_of(&task["status"]["message"]);
+    assert!(text.contains("200") && text.contains("checkpoint"), "{text}");
+    kennel.says("many calls without a checkpoint");
+}
+
+#[test]
+fn work_that_is_repeated_does_not_count_against_the_bound_on_processor_time() {
+    let kennel = Kennel::start(&["labourer"]);
+    let began = Instant::now();
+    kennel.ask("labourer", "labour 2");
+    // Two shares are more than the bound, one is less: and this took at least as long as two.
+    let share_ms = began.elapsed().as_millis() / 2;
+    let bound = (share_ms + share_ms / 2).to_string();
+    let mut kennel = Kennel::with(&["labourer"]).arg("--agent-cpu").arg(&bound).start();
+    let task = kennel.ask("labourer", "labour 9");
+    let code = &task["status"]["message"]["metadata"]["urn:kennel:error:1"]["code"];
+    assert_eq!(code, "cpu", "nine shares in one go are too many: {task:#}");
+    let id = kennel.begin("labourer", "labour 6");
+    for share in 1..=6 {
+        until("the next share", WAIT, || {
+            let history = kennel.task("labourer", &id)["history"].to_string();
+            history.contains(&format!("share {share}")).then_some(())
+        });
+        if share < 6 {
+            kennel.kill9();
+            kennel.launch();
+        }
+    }
+    kennel.reaches("labourer", &id, "TASK_STATE_COMPLETED");
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::file;
 use crate::Host;
-use crate::config::{HostLimits, Pace, Settings, Trial};
+use crate::config::{HostLimits, Pace, Settings, TaskLimits, Trial};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,6 +52,12 @@ pub(crate) struct ServeArgs {
     /// Memory of all agents together beyond 2 MiB for each; one that needs more waits for its turn
     #[arg(long, default_value_t = 1_024, value_name = "MIB")]
     agent_memory: usize,
+    /// Processor time that an agent may use in one go, in milliseconds; what is repeated after a restart does not count
+    #[arg(long, default_value_t = 30_000, value_name = "MS")]
+    agent_cpu: u64,
+    /// Recorded calls of an agent since its last checkpoint, after which its task fails
+    #[arg(long, default_value_t = 50_000, value_name = "N")]
+    journal_rows: u32,
     /// Milliseconds that a task which waits keeps its instance; then it only costs rows
     #[arg(long, default_value_t = 60_000, value_name = "MS")]
     park_after: u64,
@@ -100,6 +106,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         live_instances_max: args.instances,
         guest_memory_bytes_max: args.agent_memory << 20,
         grace: Duration::from_millis(args.park_after),
+        agent_cpu_max: Duration::from_millis(args.agent_cpu),
+        task: TaskLimits { journal_rows_max: args.journal_rows, ..TaskLimits::default() },
         ..HostLimits::default()
     };
     let configured = args.config.as_deref().map(file::read).transpose()?.unwrap_or_default();

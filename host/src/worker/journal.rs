@@ -24,10 +24,8 @@ const PAGE: u32 = 512;
 const REQUEST_BYTES: usize = 4 << 10;
 /// The same for a call that wrote an event, where they are in full.
 const EVENT_REQUEST_BYTES: usize = 256;
-/// Rows since the last checkpoint from which the operator is warned…
-const ROWS_WARN: u32 = 5_000;
-/// …and after which the task ends: repeating them takes too long.
-const ROWS_MAX: u32 = 50_000;
+/// At this share of the bound on rows the operator is warned.
+const WARN_SHARE: u32 = 10;
 
 /// How the error of a call begins that is not as recorded.
 pub(super) const DIVERGED: &str = "The work could not be repeated";
@@ -204,6 +202,8 @@ pub(crate) struct Journal {
     begin: u32,
     /// The last recorded row.
     last: u32,
+    /// Rows that a generation may have.
+    rows_max: u32,
     rows: VecDeque<JournalRow>,
     now: Moment,
     cpu: Duration,
@@ -222,11 +222,13 @@ pub(crate) struct Begin {
     pub(crate) last: u32,
     /// The time that the guest sees first.
     pub(crate) now: Moment,
+    /// Rows that the generation may have.
+    pub(crate) rows_max: u32,
 }
 
 impl Journal {
     pub(crate) fn new(source: Source, key: TaskKey, course: Arc<Course>, begin: Begin) -> Journal {
-        let Begin { generation, idx, last, now } = begin;
+        let Begin { generation, idx, last, now, rows_max } = begin;
         course.begin(idx, idx == last);
         Journal {
             source,
@@ -235,6 +237,7 @@ impl Journal {
             generation,
             begin: idx,
             last,
+            rows_max,
             rows: VecDeque::new(),
             now,
             cpu: Duration::ZERO,
@@ -390,16 +393,16 @@ impl Journal {
     fn number(&self) -> Result<u32, Refusal> {
         let idx = self.course.count();
         let rows = idx - self.begin;
-        if rows > ROWS_MAX {
-            let text = format!("The agent made more than {ROWS_MAX} recorded calls without a checkpoint.");
+        if rows > self.rows_max {
+            let text = format!("The agent made more than {} recorded calls without a checkpoint.", self.rows_max);
             self.course.fail(GuestError::new(ErrorKind::Limit, "journal-rows", text));
             return Err(Refusal::Abandon);
         }
-        if rows == ROWS_WARN {
+        if rows == (self.rows_max / WARN_SHARE).max(1) {
             tracing::warn!(
                 task.id = %self.key.task,
                 rows,
-                "an agent has recorded many calls without a checkpoint; at {ROWS_MAX} its task fails"
+                "an agent has recorded many calls without a checkpoint; at {} its task fails", self.rows_max
             );
         }
         Ok(idx)

@@ -197,13 +197,16 @@ impl Stage {
             None => {
                 let now = Moment::from(parts.facts.created);
                 let turn = Turn { message, checkpoint: None, generation: 1 };
-                (turn, Begin { generation: 1, idx: 0, last, now })
+                (turn, Begin { generation: 1, idx: 0, last, now, rows_max: u32::MAX })
             }
             Some(row) => {
                 let generation = row.generation;
                 let checkpoint = row.answer.as_ref().map(|(bytes, _)| bytes.clone());
                 let now = Moment::from_micros(row.asked_us);
-                (Turn { message, checkpoint, generation }, Begin { generation, idx: row.idx, last, now })
+                (
+                    Turn { message, checkpoint, generation },
+                    Begin { generation, idx: row.idx, last, now, rows_max: u32::MAX },
+                )
             }
         }
     }

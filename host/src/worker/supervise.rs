@@ -242,12 +242,19 @@ impl Supervisor {
         let Some((row, (bytes, _))) = journal.checkpoint.and_then(|row| row.answer.clone().map(|answer| (row, answer)))
         else {
             let now = Moment::from(parts.facts.created);
-            let begin = Begin { generation: 1, idx: 0, last: journal.last, now };
+            let begin =
+                Begin { generation: 1, idx: 0, last: journal.last, now, rows_max: self.facts.limits.journal_rows_max };
             return Ok((Turn { message, checkpoint: None, generation: 1 }, begin));
         };
         self.restore(&row.request).await?;
         let now = Moment::from_micros(row.asked_us);
-        let begin = Begin { generation: row.generation, idx: row.idx, last: journal.last, now };
+        let begin = Begin {
+            generation: row.generation,
+            idx: row.idx,
+            last: journal.last,
+            now,
+            rows_max: self.facts.limits.journal_rows_max,
+        };
         Ok((Turn { message, checkpoint: Some(bytes), generation: row.generation }, begin))
     }
 
@@ -426,7 +433,7 @@ impl Supervisor {
         self.lane.flush().await?;
         // Messages that the last generation took are not handed out again.
         self.look_into_inbox().await;
-        Ok(Begin { generation, idx, last: idx, now })
+        Ok(Begin { generation, idx, last: idx, now, rows_max: self.facts.limits.journal_rows_max })
     }
 
     /// Gives the instance's place up: the task waits in the store, or goes on at the next claim.

@@ -436,3 +436,19 @@ fn no_crash_position_changes_what_a_caller_says_or_the_key_of_a_call() {
         assert!(deaths > 2 * paths.len(), "{word}: hardly any host died: {deaths}");
     }
 }
+
+#[test]
+fn a_credential_that_the_operator_has_given_need_not_be_asked_for() {
+    let mut kennel = Kennel::with(&["mischief"]).stopped();
+    std::fs::write(kennel.config_file("secret"), "s3cret").unwrap();
+    kennel.configure(
+        "[agents.mischief.credentials.vault]\nheader = \"x-vault\"\nvalue-file = \"secret\"\nsites = [\"https://example.com\"]\n",
+    );
+    kennel.launch();
+    let task = kennel.ask("mischief", "auth");
+    assert_eq!(
+        (state_of(&task), text_of(&task["status"]["message"]).as_str()),
+        (COMPLETED, "granted vault"),
+        "{task:#}"
+    );
+}

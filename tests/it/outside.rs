@@ -381,9 +381,9 @@ fn keys_differ_across_checkpoints_and_numbers_go_on() {
     }
 }
 
-/// Brings a task to its end on a host that dies at its `n`-th commit, and then on one that does not: the task, and whether the first died.
-fn with_a_death(kennel: &mut Kennel, text: &str, n: usize) -> (Value, bool) {
-    kennel.launch_on_trial(&["--test-commit-each", "--test-crash-after", &n.to_string()]);
+/// Brings a task to its end on a host that dies after or before its `n`-th commit, and then on one that does not: the task, and whether the first died.
+fn with_a_death(kennel: &mut Kennel, text: &str, fault: &str, n: usize) -> (Value, bool) {
+    kennel.launch_on_trial(&["--test-commit-each", fault, &n.to_string()]);
     let send = call("caller", "SendMessage", message(text));
     // The answer is lost when the host dies; the task is there, or was not acknowledged and is sent again.
     let answered = exchange(kennel.address(), &send, WAIT).ok();
@@ -414,26 +414,38 @@ fn keys(service: &Service) -> Vec<(String, String)> {
 
 #[test]
 fn no_crash_position_changes_what_a_caller_says_or_the_key_of_a_call() {
-    for (word, paths) in [("steps", vec!["say/a", "say/b", "say/c"]), ("both", vec!["say/a", "wait/20/b"])] {
+    let (after, before) = ("--test-crash-after", "--test-crash-before");
+    let steps = ["say/a", "say/b", "say/c"].as_slice();
+    let both = ["say/a", "wait/20/b"].as_slice();
+    for (word, paths, fault) in
+        [("steps", steps, after), ("steps", steps, before), ("both", both, after), ("both", both, before)]
+    {
         let mut deaths = 0;
         for n in 1.. {
             let service = Service::start();
             let mut kennel = stopped_host();
             let urls: Vec<String> = paths.iter().map(|path| service.url(path)).collect();
-            let (task, died) = with_a_death(&mut kennel, &format!("{word} {}", urls.join(" ")), n);
+            let (task, died) = with_a_death(&mut kennel, &format!("{word} {}", urls.join(" ")), fault, n);
             let words: Vec<&str> = paths.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
-            assert_eq!(answer(&task), words.join(" "), "{word}, death at commit {n}");
+            assert_eq!(answer(&task), words.join(" "), "{word}, {fault}, death at commit {n}");
             let keys = keys(&service);
-            assert_eq!(keys.len(), paths.len(), "{word}, death at commit {n}: one key for each call: {keys:?}");
+            assert_eq!(
+                keys.len(),
+                paths.len(),
+                "{word}, {fault}, death at commit {n}: one key for each call: {keys:?}"
+            );
             let sent = service.seen().len();
-            assert!(sent <= paths.len() + paths.len() * usize::from(died), "{word}, death at commit {n}: {sent}");
+            assert!(
+                sent <= paths.len() + paths.len() * usize::from(died),
+                "{word}, {fault}, death at commit {n}: {sent}"
+            );
             kennel.stop();
             if !died {
                 break;
             }
             deaths += 1;
         }
-        assert!(deaths > 2 * paths.len(), "{word}: hardly any host died: {deaths}");
+        assert!(deaths > 2 * paths.len(), "{word}, {fault}: hardly any host died: {deaths}");
     }
 }
 

@@ -36,6 +36,8 @@ const DEEDS: &[Deed] = &[
     Deed { agent: "mischief", text: "flood-events 4", lines: &[], when: When::Asked },
     Deed { agent: "mischief", text: "big 100000", lines: &[], when: When::Asked },
     Deed { agent: "mischief", text: "fail", lines: &[], when: When::Asked },
+    Deed { agent: "counter", text: "add 3", lines: &[], when: When::Asked },
+    Deed { agent: "counter", text: "mark", lines: &["go on"], when: When::Asked },
     Deed { agent: "wanderer", text: "look", lines: &[], when: When::Asked },
     Deed { agent: "wanderer", text: "leave-open", lines: &[], when: When::Asked },
     Deed { agent: "wanderer", text: "wasi", lines: &[], when: When::Asked },

@@ -183,7 +183,7 @@ pub(crate) fn warm(agents: &[&str]) -> Kennel {
     static COMPILED: OnceLock<TempDir> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
         let folder = TempDir::with_prefix("kennel-compiled-").unwrap();
-        Kennel::with(&["echo", "countdown", "interview", "auto", "mischief", "wanderer", "trip", "booking"])
+        Kennel::with(&["echo", "countdown", "interview", "auto", "mischief", "wanderer", "trip", "booking", "counter"])
             .data(folder.path())
             .start()
             .stop();

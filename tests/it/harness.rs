@@ -166,7 +166,7 @@ impl Kennel {
         if !self.args.iter().any(|arg| arg == "--drain") {
             command.args(["--drain", "1"]);
         }
-        if std::env::var_os("KENNEL_TEST_POKES").is_some_and(|pokes| pokes == "off") {
+        if is_without_pokes() {
             command.arg("--no-pokes");
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -420,6 +420,11 @@ impl Process {
         }
         lock(&self.stderr).clone()
     }
+}
+
+/// Whether the hosts of this run announce nothing and find everything by polling.
+pub(crate) fn is_without_pokes() -> bool {
+    std::env::var_os("KENNEL_TEST_POKES").is_some_and(|pokes| pokes == "off")
 }
 
 /// A JSON-RPC request of A2A 1.0.

@@ -112,6 +112,11 @@ impl Registry {
         if let Some(known) = self.known(agent.digest()) {
             return Ok(known);
         }
+        for request in agent.card().requests.iter().filter(|request| request.kind == "http") {
+            if let Err(error) = request.name.parse::<kennel_egress::Rule>() {
+                tracing::warn!(agent.card = agent.card().name, %error, "a request for http in a card does not read and grants nothing");
+            }
+        }
         let version = Arc::new(Version { loaded: self.store.clock().now(), agent });
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         versions.retain(|_, version| version.strong_count() > 0);

@@ -4,10 +4,11 @@ use std::hint::black_box;
 
 use kennel::prelude::*;
 
-/// Steps of one share of work: some tenths of a second on the machines of today.
-const STEPS: u64 = 400_000_000;
+/// Steps of one share of work: a tenth or two of a second on the machines of today.
+const STEPS: u64 = 200_000_000;
 
-/// `labour n`: n shares of work, each followed by a word. `endless`: looks for related tasks for ever.
+/// `labour n`: n shares of work, each followed by a question. `toil`: works for ever. `endless`: looks for related tasks
+/// for ever.
 #[kennel::agent]
 fn labourer(task: Task) -> Result<Outcome> {
     let text = task.text();
@@ -16,10 +17,13 @@ fn labourer(task: Task) -> Result<Outcome> {
             task.related_ids(10)?;
         }
     }
+    while text == "toil" {
+        work();
+    }
     let shares: u32 = text.trim_start_matches("labour ").parse().or_fail("arguments", "Say how many shares.")?;
     for share in 1..=shares {
         work();
-        task.say(format!("share {share}"))?;
+        task.ask(format!("Share {share} is done. On?")).text()?;
     }
     done()
 }

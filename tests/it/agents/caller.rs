@@ -47,11 +47,16 @@ fn race(task: &Task, urls: &[&str]) -> Result<String> {
     Ok(texts.join(" "))
 }
 
+/// A call that may be made again under its key when a host ended before its answer was stored.
+fn order(task: &Task, url: &str) -> kennel::http::Request {
+    task.post(url).body("order").after_crash(AfterCrash::Repeat)
+}
+
 /// Starts all and waits until all are there.
 fn both(task: &Task, urls: &[&str]) -> Result<String> {
     let mut exchanges = Vec::new();
     for url in urls {
-        exchanges.push(task.post(*url).body("order").after_crash(AfterCrash::Repeat).start()?);
+        exchanges.push(order(task, url).start()?);
     }
     let things: Vec<&dyn Pending> = exchanges.iter().map(|exchange| exchange as &dyn Pending).collect();
     task.wait_all(&things, None)?;
@@ -88,7 +93,7 @@ fn stream(task: &Task, url: &str) -> Result<String> {
 fn steps(task: &Task, urls: &[&str]) -> Result<String> {
     let mut all = Vec::new();
     for url in urls {
-        let text = task.post(*url).body("order").after_crash(AfterCrash::Repeat).fetch()?.text();
+        let text = order(task, url).fetch()?.text();
         task.say(text.clone())?;
         all.push(text);
     }
@@ -98,13 +103,13 @@ fn steps(task: &Task, urls: &[&str]) -> Result<String> {
 /// One call before a checkpoint and one after: their keys must differ. What was started before is taken after.
 fn after_checkpoint(task: &Task, url: &str) -> Result<Outcome> {
     if task.generation() == 1 {
-        task.post(url).body("order").fetch()?;
-        let exchange = task.post(url).body("order").start()?;
+        order(task, url).fetch()?;
+        let exchange = order(task, url).start()?;
         return checkpoint(exchange.pending().to_string());
     }
     let number = String::from_utf8(task.checkpoint().unwrap_or_default().to_vec())?;
     let early = kennel::http::Exchange::again(number.parse()?).take()?.text();
-    let late = task.post(url).body("order").fetch()?.text();
+    let late = order(task, url).fetch()?.text();
     task.publish("answer", format!("{early} {late}"))?;
     done()
 }

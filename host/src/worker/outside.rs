@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kennel_egress::{Egress, FetchError, Policy, Request, Response, ResponseHead, may_repeat};
+use kennel_egress::{Denied, Egress, FetchError, Policy, Request, Response, ResponseHead, may_repeat};
 use kennel_protocol::{TaskId, Timestamp};
 use kennel_sandbox::call::{
     AfterCrash, Answer, Call, ErrorKind, GuestError, HttpHead, HttpRequest, HttpResponse, Pending, Refusal,
@@ -521,6 +521,9 @@ pub(super) fn response_of(response: Response) -> HttpResponse {
 pub(super) fn guest_error(error: &FetchError, method: &str) -> GuestError {
     let repeatable = may_repeat(method, kennel_egress::AfterCrash::ByMethod, false);
     let (kind, code, retryable) = match error {
+        FetchError::Denied { denied: Denied::Credential { .. }, .. } => {
+            (ErrorKind::Denied, "credential".to_owned(), false)
+        }
         FetchError::Denied { .. } => (ErrorKind::Denied, "http".to_owned(), false),
         FetchError::Invalid { field, .. } => (ErrorKind::Invalid, (*field).to_owned(), false),
         FetchError::TimedOut { .. } => (ErrorKind::TimedOut, "timeout".to_owned(), repeatable),

@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn each_error_has_its_nearest_code() {
         for (kind, name, expected) in [
-            (ErrorKind::Denied, "http.hosts", "ErrorCode::HttpRequestDenied"),
+            (ErrorKind::Denied, "http", "ErrorCode::HttpRequestDenied"),
             (ErrorKind::TimedOut, "http", "ErrorCode::HttpResponseTimeout"),
             (ErrorKind::UnknownOutcome, "http", "ErrorCode::ConnectionTerminated"),
             (ErrorKind::Unavailable, "http", "ErrorCode::ConnectionRefused"),

@@ -141,7 +141,7 @@ async fn a_request_that_the_worker_gives_up_abandons_the_run() {
         let end = start(&agent, worker, Limits::default()).finish().await.end;
         assert!(matches!(end, End::Abandoned), "{refused}: {end:?}");
     }
-    let error = GuestError::new(ErrorKind::Denied, "http.hosts", "The operator has not granted it.");
+    let error = GuestError::new(ErrorKind::Denied, "http", "The operator has not granted it.");
     let (worker, notes) = Worker::refusing(error);
     let end = start(&agent, worker, Limits::default()).finish().await.end;
     assert!(matches!(end, End::Trap(_)), "this guest expects a response: {end:?}");

@@ -165,7 +165,7 @@ async fn a_request_without_a_body_is_sent_when_it_is_handed_over() {
 
 #[tokio::test]
 async fn a_request_that_is_refused_has_a_code_and_a_line_for_the_operator() {
-    let denied = GuestError::new(ErrorKind::Denied, "http.hosts", "The operator has not granted it.");
+    let denied = GuestError::new(ErrorKind::Denied, "http", "The operator has not granted it.");
     let (worker, notes) = Worker::refusing(denied);
     let mut guest = state(worker, Limits::default());
     let request = with(&mut guest, Method::Get, &[]);

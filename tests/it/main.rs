@@ -18,6 +18,7 @@ mod events;
 mod harness;
 mod http;
 mod plugins;
+mod service;
 mod shapes;
 
 mod architecture;

@@ -1,154 +1,21 @@
 //! What agents do outside: rules, keys, races, streams, and what a kill -9 in the middle of a call comes to.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::harness::{Kennel, call, id_of, message, state_of, text_of, until};
+use crate::checker::{Record, check};
+use crate::harness::{Kennel, call, id_of, message, state_of, text_of};
 use crate::http::{WAIT, exchange};
+use crate::service::{Service, rest};
 
 const COMPLETED: &str = "TASK_STATE_COMPLETED";
 const FAILED: &str = "TASK_STATE_FAILED";
 
-/// One request as the service saw it.
-#[derive(Clone, Debug)]
-struct Seen {
-    line: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Seen {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// A service that records what it is asked. `/say/WORD` answers at once, `/wait/MS/WORD` after a while, `/hang` not before
-/// `release`, `/pieces/N/MS` in pieces.
-struct Service {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    released: Arc<Mutex<bool>>,
-}
-
-impl Service {
-    fn start() -> Service {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (seen, released) = (Arc::default(), Arc::default());
-        let service = Service { address, seen, released };
-        let (seen, released) = (Arc::clone(&service.seen), Arc::clone(&service.released));
-        // It ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (seen, released) = (Arc::clone(&seen), Arc::clone(&released));
-                std::thread::spawn(move || serve(stream.unwrap(), &seen, &released));
-            }
-        });
-        service
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.address)
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    /// Waits until so many requests have come.
-    fn has(&self, count: usize) {
-        until(&format!("{count} requests"), WAIT, || (self.seen().len() >= count).then_some(()));
-    }
-
-    /// Lets `/hang` answer.
-    fn release(&self) {
-        *self.released.lock().unwrap() = true;
-    }
-}
-
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>, released: &Mutex<bool>) {
-    let Some(request) = read_request(&mut stream) else { return };
-    let path = request.line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let number = {
-        let mut all = seen.lock().unwrap();
-        all.push(request);
-        all.len()
-    };
-    let words: Vec<&str> = path.split('/').skip(1).collect();
-    let said = match words.as_slice() {
-        ["say", word] => (*word).to_owned(),
-        ["count"] => number.to_string(),
-        ["wait", ms, word] => {
-            pause(ms.parse().unwrap());
-            (*word).to_owned()
-        }
-        ["hang"] => {
-            while !*released.lock().unwrap() {
-                pause(5);
-            }
-            "released".to_owned()
-        }
-        ["reports", "today"]
-            if seen.lock().unwrap().iter().filter(|seen| seen.line.contains("today HTTP")).count() < 2 =>
-        {
-            stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok();
-            return;
-        }
-        ["reports", "today"] => return pieces(&mut stream, 3, 50),
-        ["reports", "today", "title"] => "Today".to_owned(),
-        ["pieces", count, ms] => return pieces(&mut stream, count.parse().unwrap(), ms.parse().unwrap()),
-        ["elsewhere"] => {
-            let head = "HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/secret\r\ncontent-length: 0\r\n\r\n";
-            stream.write_all(head.as_bytes()).ok();
-            return;
-        }
-        _ => "nothing".to_owned(),
-    };
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", said.len());
-    // A client that was killed does not read it.
-    stream.write_all(format!("{head}{said}").as_bytes()).ok();
-}
-
-/// A service that takes its time.
-#[expect(clippy::disallowed_methods, reason = "slow on purpose")]
-fn pause(ms: u64) {
-    std::thread::sleep(Duration::from_millis(ms));
-}
-
-fn pieces(stream: &mut TcpStream, count: u32, ms: u64) {
-    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
-    stream.write_all(head.as_bytes()).ok();
-    for n in 1..=count {
-        let piece = format!("piece {n}\n");
-        stream.write_all(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes()).ok();
-        pause(ms);
-    }
-    stream.write_all(b"0\r\n\r\n").ok();
-}
-
-fn read_request(stream: &mut TcpStream) -> Option<Seen> {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;
-        bytes.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let mut lines = head.lines();
-        let line = lines.next()?.to_owned();
-        let headers: Vec<(String, String)> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-            .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, n)| n.parse().unwrap());
-        if body.len() >= length {
-            return Some(Seen { line, headers, body: body.to_owned() });
-        }
-    }
+/// What the service saw and what the journals hold belong together, and nothing else is wrong.
+fn sound(mut kennel: Kennel, service: &Service) {
+    kennel.stop();
+    let record = Record::default();
+    service.tell(&record);
+    check(&record, kennel.data_folder());
 }
 
 /// A host whose operator allows the caller this machine.
@@ -176,10 +43,18 @@ fn answer(task: &Value) -> String {
     text_of(&task["artifacts"].as_array().unwrap().last().unwrap().clone())
 }
 
+/// Kind and text of a failure.
 fn failure(task: &Value) -> (String, String) {
+    let (kind, _, text) = error(task);
+    (kind, text)
+}
+
+/// Kind, code and text of a failure.
+fn error(task: &Value) -> (String, String, String) {
     assert_eq!(state_of(task), FAILED, "{task:#}");
     let error = &task["status"]["message"]["metadata"]["urn:kennel:error:1"];
-    (error["kind"].as_str().unwrap().to_owned(), text_of(&task["status"]["message"]))
+    let member = |name: &str| error[name].as_str().unwrap().to_owned();
+    (member("kind"), member("code"), text_of(&task["status"]["message"]))
 }
 
 #[test]
@@ -192,6 +67,7 @@ fn an_agent_calls_a_service_under_a_key_of_its_own() {
     assert_eq!((seen[1].line.as_str(), seen[1].body.as_str()), ("POST /say/hello HTTP/1.1", "order"));
     let keys: Vec<&str> = seen.iter().map(|seen| seen.header("idempotency-key").unwrap()).collect();
     assert!(keys[0] != keys[1] && keys.iter().all(|key| key.len() == 32), "{keys:?}");
+    sound(kennel, &service);
 }
 
 #[test]
@@ -212,8 +88,9 @@ fn what_is_not_allowed_is_denied_by_name() {
     let service = Service::start();
     let url = service.url("say/hello");
     let open = Kennel::start(&["caller"]);
-    let (kind, text) = failure(&open.ask("caller", &format!("get {url}")));
-    assert!(kind == "denied" && text.contains("GET http://127.0.0.1") && text.contains("operator"), "{text}");
+    let (kind, code, text) = error(&open.ask("caller", &format!("get {url}")));
+    assert_eq!((kind.as_str(), code.as_str()), ("denied", "http"), "{text}");
+    assert!(text.contains("GET http://127.0.0.1") && text.contains("operator"), "{text}");
     let mut public = Kennel::with(&["caller"]).stopped();
     public.configure("[agents.caller]\nhttp = [\"* http://127.0.0.1:*\"]\n");
     public.launch();
@@ -226,13 +103,14 @@ fn what_is_not_allowed_is_denied_by_name() {
     assert!(kind == "denied" && text.contains("card"), "{text}");
     let (kind, _) = failure(&kennel.ask("caller", &format!("get {}", service.url("elsewhere"))));
     assert_eq!(kind, "denied", "a redirect is a request of its own");
-    let (kind, text) = failure(&kennel.ask("caller", &format!("credential {url}")));
-    assert!(kind == "denied" && text.contains("credential"), "{text}");
+    let (kind, code, text) = error(&kennel.ask("caller", &format!("credential {url}")));
+    assert_eq!((kind.as_str(), code.as_str()), ("denied", "credential"), "{text}");
     let (kind, _) = failure(&kennel.ask("caller", "get http://127.0.0.1:1/"));
     assert_eq!(kind, "unavailable");
     let (kind, _) = failure(&kennel.ask("caller", &format!("hasty {}", service.url("hang"))));
     assert_eq!(kind, "timed-out");
     assert_eq!(service.seen().len(), 2, "the redirect and the hasty one; nothing else left");
+    sound(kennel, &service);
 }
 
 #[test]
@@ -250,6 +128,11 @@ fn a_credential_is_put_in_by_the_host() {
     assert_eq!(answer(&task), "known");
     assert_eq!(service.seen()[0].header("authorization"), Some("Bearer s3cret"));
     assert!(!task.to_string().contains("s3cret") && !kennel.stderr().contains("s3cret"));
+    // Elsewhere it is not for.
+    let other = Service::start();
+    let (kind, code, text) = error(&kennel.ask("caller", &format!("credential {}", other.url("say/known"))));
+    assert_eq!((kind.as_str(), code.as_str()), ("denied", "credential"), "{text}");
+    assert!(other.seen().is_empty());
 }
 
 #[test]
@@ -258,6 +141,7 @@ fn several_calls_run_side_by_side() {
     let urls = format!("{} {}", service.url("wait/700/slow"), service.url("wait/100/quick"));
     assert_eq!(answer(&kennel.ask("caller", &format!("race {urls}"))), "first 1 slow quick");
     assert_eq!(answer(&kennel.ask("caller", &format!("both {urls}"))), "slow quick");
+    sound(kennel, &service);
 }
 
 #[test]
@@ -270,6 +154,7 @@ fn a_slow_body_is_passed_on_while_it_comes() {
     let task = kennel.task("caller", &events[0].task_id());
     assert_eq!(answer(&task), "200 complete true");
     assert_eq!(text_of(&task["artifacts"][0]), "piece 1\npiece 2\npiece 3\npiece 4\n");
+    sound(kennel, &service);
 }
 
 #[test]
@@ -292,6 +177,7 @@ fn a_report_is_fetched_with_retries_a_credential_and_line_by_line() {
     let seen = service.seen();
     assert_eq!(seen.len(), 3, "busy, again, and the title: {seen:#?}");
     assert!(seen.iter().all(|seen| seen.header("authorization") == Some("Bearer t0ken")));
+    sound(kennel, &service);
 }
 
 #[test]
@@ -315,6 +201,7 @@ fn a_call_whose_answer_was_not_recorded_is_decided_by_its_method() {
             assert!(kind == "unknown-outcome" && text.contains("POST"), "{text}");
             assert_eq!(service.seen().len(), 1, "{word}: not sent again");
         }
+        sound(kennel, &service);
     }
 }
 
@@ -331,6 +218,7 @@ fn calls_that_were_answered_are_not_made_again() {
     assert_eq!(answer(&task), "a b released");
     let paths: Vec<String> = service.seen().iter().map(|seen| seen.line.clone()).collect();
     assert_eq!(paths.iter().filter(|line| line.contains("/say/")).count(), 2, "{paths:?}");
+    sound(kennel, &service);
 }
 
 #[test]
@@ -338,13 +226,14 @@ fn calls_beside_each_other_go_on_after_a_kill() {
     let (mut kennel, service) = (host(""), Service::start());
     let id = kennel.begin("caller", &format!("both {} {}", service.url("say/a"), service.url("hang")));
     service.has(2);
-    pause(200);
+    rest(200);
     kennel.kill9();
     service.release();
     kennel.launch();
     assert_eq!(answer(&kennel.reaches("caller", &id, COMPLETED)), "a released");
     let first = service.seen().iter().filter(|seen| seen.line.contains("/say/a")).count();
     assert_eq!(first, 1, "its answer was recorded");
+    sound(kennel, &service);
 }
 
 #[test]
@@ -358,6 +247,7 @@ fn a_body_that_the_kill_cut_off_is_interrupted_and_what_was_read_stays() {
     assert_eq!(answer(&task), "200 interrupted");
     assert!(text_of(&task["artifacts"][0]).starts_with("piece 1\npiece 2\n"), "{task:#}");
     assert_eq!(service.seen().len(), 1);
+    sound(kennel, &service);
 }
 
 #[test]
@@ -378,6 +268,7 @@ fn keys_differ_across_checkpoints_and_numbers_go_on() {
         keys.dedup();
         assert_eq!(keys.len(), 3, "three calls, three keys");
         assert_eq!(id_of(&task), id);
+        sound(kennel, &service);
     }
 }
 
@@ -439,7 +330,7 @@ fn no_crash_position_changes_what_a_caller_says_or_the_key_of_a_call() {
                 sent <= paths.len() + paths.len() * usize::from(died),
                 "{word}, {fault}, death at commit {n}: {sent}"
             );
-            kennel.stop();
+            sound(kennel, &service);
             if !died {
                 break;
             }

@@ -5,9 +5,10 @@ use std::path::Path;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Database, KINDS, Record, Violation, check, violations};
+use super::{Database, Effect, KINDS, Record, Violation, check, violations};
 use crate::client::Client;
 use crate::harness::{Kennel, id_of};
+use crate::service::{Service, allow};
 
 /// A good database with tasks of many kinds, and what its clients noted.
 struct Good {
@@ -23,12 +24,16 @@ struct Good {
     begun_again: String,
     /// Has a body of its own.
     long: String,
+    /// Has called a service twice at the same time.
+    calling: String,
 }
 
 impl Good {
     fn new() -> Good {
         let folder = TempDir::with_prefix("kennel-check-").unwrap();
-        let mut kennel = Kennel::with(&["interview", "countdown", "mischief"]).data(folder.path()).start();
+        let mut kennel = Kennel::with(&["interview", "countdown", "mischief", "caller"]).data(folder.path()).stopped();
+        allow(&mut kennel, &["caller"]);
+        kennel.launch();
         let record = Record::default();
         let client = Client::of(&kennel, &record);
         let (counted, log) = client.stream("countdown", "2 every 5ms").unwrap();
@@ -51,8 +56,13 @@ impl Good {
         let mail = client.begin("mischief", "mailbox").unwrap();
         kennel.reaches("mischief", &mail, "TASK_STATE_WORKING");
         client.reply("mischief", &mail, "hello").unwrap();
+        let service = Service::start();
+        let urls = format!("{} {}", service.url("say/a"), service.url("say/b"));
+        let calling = id_of(&kennel.ask("caller", &format!("both {urls}")));
+        kennel.ask("caller", &format!("get {}", service.url("say/c")));
         kennel.stop();
-        Good { folder, record, asked, counted, asleep, begun_again, long }
+        service.tell(&record);
+        Good { folder, record, asked, counted, asleep, begun_again, long, calling }
     }
 
     /// What the checker finds in a copy in which something was changed; `{asked}` and the others stand for ids.
@@ -64,6 +74,7 @@ impl Good {
             ("{asleep}", &self.asleep),
             ("{begun_again}", &self.begun_again),
             ("{long}", &self.long),
+            ("{calling}", &self.calling),
         ] {
             sql = sql.replace(name, &format!("'{id}'"));
         }
@@ -134,6 +145,13 @@ const SEEDED: &[(&str, &str)] = &[
     ("journal-time", "UPDATE journal SET asked_us = 1, answered_us = 2 WHERE task = {asked} AND idx = 2"),
     ("journal-message", "UPDATE inbox SET taken_seq = NULL WHERE task = {asked} AND n = 1"),
     ("blob", "DELETE FROM blob WHERE digest NOT IN (SELECT digest FROM version)"),
+    ("journal-result", "UPDATE journal SET result = NULL WHERE task = {calling} AND call = 'http.start'"),
+    ("effect-intent", "DELETE FROM journal WHERE task = {calling} AND call = 'http.start'"),
+    ("effect-shared", "UPDATE journal SET request = replace(request, 'say/c', 'say/d') WHERE call = 'http.fetch'"),
+    (
+        "effect-late",
+        "UPDATE journal SET answered_us = asked_us - 60000000 WHERE task = {calling} AND call = 'http.start'",
+    ),
 ];
 
 /// Faults of a record.
@@ -147,6 +165,17 @@ const FORGED: &[(&str, Forgery)] = &[
     ("stream-beyond", |frames| frames.push((99, frames[0].1.clone(), frames[2].2.clone()))),
     ("lost-task", |frames| frames[2].1.push('x')),
     ("stream-snapshot", |frames| frames[0].2 = frames[0].2.replace("2 every", "3 every")),
+];
+
+/// Faults of what a service saw.
+const MISSERVED: &[(&str, fn(&mut Vec<Effect>))] = &[
+    ("effect-result", |effects| drop(effects.pop())),
+    ("effect-result", Vec::clear),
+    ("effect-key", |effects| effects.push(Effect { key: Some("0".repeat(32)), ..effects[0].clone() })),
+    ("effect-key", |effects| effects[1].key = None),
+    ("effect-shared", |effects| effects[1] = Effect { key: effects[0].key.clone(), ..effects[1].clone() }),
+    ("effect-intent", |effects| effects.push(Effect { key: None, method: "PUT".to_owned(), ..effects[0].clone() })),
+    ("effect-late", |effects| effects.push(Effect { at_us: effects[2].at_us + 60_000_000, ..effects[2].clone() })),
 ];
 
 fn kinds(found: &[Violation]) -> Vec<&'static str> {
@@ -177,9 +206,22 @@ fn the_checker_names_a_seeded_fault_of_each_kind() {
         }
         good.record.forge(|frames| *frames = kept);
     }
+    for (kind, fault) in MISSERVED {
+        let mut kept = Vec::new();
+        good.record.forge_effects(|effects| {
+            kept.clone_from(effects);
+            fault(effects);
+        });
+        let found = violations(&good.record, &Database::read(&good.folder.path().join("kennel.db")));
+        if !kinds(&found).contains(kind) {
+            missed.push(format!("{kind} at a service: {found:?}"));
+        }
+        good.record.forge_effects(|effects| *effects = kept);
+    }
     assert!(missed.is_empty(), "not found:\n{}", missed.join("\n"));
     check(&good.record, good.folder.path());
     let seeded = SEEDED.iter().map(|(kind, _)| kind).chain(FORGED.iter().map(|(kind, _)| kind));
+    let seeded = seeded.chain(MISSERVED.iter().map(|(kind, _)| kind));
     let seeded: std::collections::BTreeSet<_> = seeded.collect();
     let unseeded: Vec<_> = KINDS.iter().filter(|kind| !seeded.contains(kind)).collect();
     assert!(unseeded.is_empty(), "no fault is seeded for {unseeded:?}");
@@ -188,7 +230,7 @@ fn the_checker_names_a_seeded_fault_of_each_kind() {
 #[test]
 fn every_kind_is_looked_for_in_code() {
     let folder = crate::plugins::workspace().join("tests/it/checker");
-    let code: String = ["tasks.rs", "record.rs"].iter().map(|file| read(&folder.join(file))).collect();
+    let code: String = ["tasks.rs", "record.rs", "outside.rs"].iter().map(|file| read(&folder.join(file))).collect();
     for kind in KINDS {
         assert!(code.contains(&format!("\"{kind}\"")), "{kind}");
     }

@@ -1,10 +1,12 @@
 //! The checker: whether what clients were told and what the database holds agree, and whether the database keeps its own promises.
 //!
-//! Its input is the clients' record (what was acknowledged, each frame of each stream) and the file. All fault tests end with it. It
+//! Its input is the record of clients (what was acknowledged, each frame of each stream) and of services (each call that came), and the
+//! file. All fault tests end with it. It
 //! gives each fault a name of [`KINDS`]; `faults.rs` seeds a fault of each kind and shows that it is found.
 
 mod database;
 mod faults;
+mod outside;
 mod record;
 mod tasks;
 
@@ -12,6 +14,7 @@ use std::fmt;
 use std::path::Path;
 
 pub(crate) use database::{CallRow, Database};
+pub(crate) use outside::Effect;
 pub(crate) use record::{Log, Record};
 
 /// The faults that are looked for.
@@ -43,6 +46,11 @@ pub(crate) const KINDS: &[&str] = &[
     "journal-time",
     "journal-message",
     "blob",
+    "effect-intent",
+    "effect-key",
+    "effect-shared",
+    "effect-result",
+    "effect-late",
 ];
 
 /// One broken promise.

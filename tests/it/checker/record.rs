@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Findings;
 use super::database::{Database, TaskRows};
+use super::outside::{self, Effect, Served};
 use crate::events::Event;
 
 /// The record of all clients of one test. Shared by reference.
@@ -25,6 +26,8 @@ struct Facts {
     /// Task and state of each end that was shown.
     ends: Vec<(String, String)>,
     logs: Vec<Vec<Frame>>,
+    /// What services saw.
+    services: Vec<Served>,
 }
 
 /// One event as it came.
@@ -82,6 +85,11 @@ impl Record {
         self.facts().logs[log.0].push(frame);
     }
 
+    /// What a service saw of the agents.
+    pub(crate) fn served(&self, origin: &str, effects: Vec<Effect>) {
+        self.facts().services.push(Served { origin: origin.to_owned(), effects });
+    }
+
     /// The id to resume after.
     pub(crate) fn last(&self, log: Log) -> Option<u64> {
         self.facts().logs[log.0].last().map(|frame| frame.id)
@@ -107,6 +115,11 @@ impl Record {
             .into_iter()
             .map(|(id, task, body)| Frame { id, task, is_task: body.starts_with("{\"task\""), body })
             .collect();
+    }
+
+    /// Changes what the first service saw. For the checker's own tests.
+    pub(super) fn forge_effects(&self, change: impl FnOnce(&mut Vec<Effect>)) {
+        change(&mut self.facts().services[0].effects);
     }
 }
 
@@ -142,6 +155,7 @@ pub(crate) fn check(record: &Record, database: &Database, findings: &mut Finding
     for log in &facts.logs {
         check_log(log, database, &mut bytes, findings);
     }
+    outside::check(&facts.services, database, findings);
 }
 
 fn check_log(log: &[Frame], database: &Database, bytes: &mut BTreeMap<(String, u64), String>, findings: &mut Findings) {

@@ -158,14 +158,20 @@ fn journal(task: &TaskRows, findings: &mut Findings) {
         findings.unless(sound, "journal-time", &task.id, || {
             format!("row {} asked at {}, answered at {:?}, after {at_us}", row.idx, row.asked_us, row.answered_us)
         });
-        at_us = row.answered_us.unwrap_or(row.asked_us);
+        // What came of an exchange came beside the agent.
+        at_us = row.answered_us.filter(|_| !begins(row)).unwrap_or(row.asked_us);
     }
 }
 
-/// Only the last row may be under way, and a message that a row names is there and taken.
+/// Whether a row stands for something that goes on beside the agent.
+fn begins(row: &CallRow) -> bool {
+    matches!(row.call.as_str(), "http.start" | "http.open")
+}
+
+/// Only the last row may be under way, and those of exchanges; a message that a row names is there and taken.
 fn result(task: &TaskRows, row: &CallRow, findings: &mut Findings) {
     let last = task.journal.last().is_some_and(|last| last.idx == row.idx);
-    let whole = row.result.is_some() == row.answered_us.is_some() && (last || row.result.is_some());
+    let whole = row.result.is_some() == row.answered_us.is_some() && (last || begins(row) || row.result.is_some());
     findings.unless(whole, "journal-result", &task.id, || format!("row {} ({}) has no result", row.idx, row.call));
     let Some(result) = row.result.as_ref().filter(|_| row.call != "checkpoint" && row.blobs == 0) else { return };
     let Ok(result) = serde_json::from_slice::<serde_json::Value>(result) else {

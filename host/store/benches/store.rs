@@ -18,6 +18,8 @@ use kennel_store::{
 
 /// Tasks in the list.
 const LISTED: usize = 100_000;
+/// One of this many listed tasks is of another conversation, and one is never begun.
+const FEW: usize = 1_000;
 /// How often each page is read.
 const READS: usize = 101;
 
@@ -29,11 +31,11 @@ fn scope() -> Scope {
     Scope { tenant: TenantId::default_tenant(), owner: "alice".parse().unwrap(), agent: Some("echo".parse().unwrap()) }
 }
 
-fn new_task(text: &str, now: Timestamp) -> NewTask {
+fn new_task(text: &str, context: &str, now: Timestamp) -> NewTask {
     let key = TaskKey { tenant: TenantId::default_tenant(), task: TaskId::generate() };
     let first = StreamResponse::Task(Task {
         id: key.task.clone(),
-        context_id: "talk".parse().unwrap(),
+        context_id: context.parse().unwrap(),
         status: TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(now) },
         artifacts: None,
         history: Vec::new(),
@@ -48,7 +50,7 @@ fn new_task(text: &str, now: Timestamp) -> NewTask {
     };
     NewTask {
         owner: scope().owner,
-        context: "talk".parse().unwrap(),
+        context: context.parse().unwrap(),
         agent: "echo".parse().unwrap(),
         digest: Digest::from_bytes([0; 32]),
         created: now,
@@ -91,7 +93,7 @@ fn artifact(key: &TaskKey, text: &str) -> NewEvent {
 /// A short task from accept to end, as the host writes it: two groups.
 async fn echo(store: &Store, text: &str) {
     let now = store.clock().now();
-    let new = new_task(text, now);
+    let new = new_task(text, "talk", now);
     let key = new.key.clone();
     let claim = claim_of(&new).unwrap();
     store.accept(new).await.unwrap();
@@ -117,6 +119,14 @@ async fn echo(store: &Store, text: &str) {
     store.commit(&claim, commit).await.unwrap();
 }
 
+/// A short task; a few in a conversation of their own, and a few that nobody has begun.
+async fn listed(store: &Store, n: usize) {
+    match n % FEW {
+        0 => store.accept(new_task("later", "short", store.clock().now())).await.unwrap(),
+        _ => echo(store, "listed").await,
+    }
+}
+
 /// What the kernel says this process has sent to the disk; zero where it does not say.
 fn bytes_written() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
@@ -130,11 +140,26 @@ async fn opened(folder: &Path) -> Store {
         .unwrap()
 }
 
+/// User and system time of this process so far; zero where the kernel does not say.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
 /// Short tasks, `at_once` of them at any time.
-async fn tasks(store: &Store, count: usize, at_once: usize, text: &str) -> (Duration, u64) {
-    let (begun, before) = (Instant::now(), bytes_written());
-    futures_util::stream::iter(0..count).for_each_concurrent(at_once, |_| echo(store, text)).await;
-    (begun.elapsed(), bytes_written() - before)
+async fn tasks(store: &Store, count: usize, at_once: usize, bytes: usize) {
+    let text = "x".repeat(bytes);
+    let (begun, written_before, cpu_before) = (Instant::now(), bytes_written(), cpu());
+    futures_util::stream::iter(0..count).for_each_concurrent(at_once, |_| echo(store, &text)).await;
+    let count = count as f64;
+    println!(
+        "short tasks of {bytes} bytes, {at_once} at once: {:.0}/s, {:.1} KiB written for each, {:.1} CPU ms for 1,000",
+        count / begun.elapsed().as_secs_f64(),
+        (bytes_written() - written_before) as f64 / count / 1024.0,
+        (cpu() - cpu_before).as_secs_f64() * 1e6 / count,
+    );
 }
 
 /// The median of many reads of one page.
@@ -150,16 +175,31 @@ async fn page(store: &Store, filter: &ListFilter) -> (Duration, u64) {
     (took.into_iter().nth(READS / 2).unwrap(), total)
 }
 
+/// Where the page begins that shows the oldest of the list.
+async fn late(store: &Store) -> Option<(Timestamp, TaskId)> {
+    let mut filter = ListFilter { limit: 1_000, ..ListFilter::default() };
+    for _ in 0..LISTED / 1_000 - 1 {
+        let page = store.list(&scope(), &filter).await.unwrap();
+        filter.after = page.tasks.last().map(|view| (view.row.status_at, view.row.key.task.clone()));
+    }
+    filter.after
+}
+
 async fn pages(store: &Store) {
     let first = ListFilter { limit: 50, ..ListFilter::default() };
     let newest = store.list(&scope(), &first).await.unwrap();
-    let last = newest.tasks.last().map(|view| (view.row.status_at, view.row.key.task.clone()));
-    let since = newest.tasks.first().map(|view| Timestamp::from_millis(view.row.status_at.millis() - 1));
+    let since = newest.tasks.last().map(|view| view.row.status_at);
+    let of = |state| ListFilter { state: Some(state), ..first.clone() };
     for (name, filter) in [
         ("first page", first.clone()),
-        ("second page", ListFilter { after: last, ..first.clone() }),
-        ("page of a state that none is in", ListFilter { state: Some(TaskState::Failed), ..first.clone() }),
-        ("page of the last moment", ListFilter { since, ..first }),
+        ("late page", ListFilter { after: late(store).await, ..first.clone() }),
+        ("page of the state that most are in", of(TaskState::Completed)),
+        ("page of a state that few are in", of(TaskState::Submitted)),
+        ("page of a state that none is in", of(TaskState::Failed)),
+        ("page of the last moment", ListFilter { since, ..first.clone() }),
+        ("page since the first moment", ListFilter { since: Some(Timestamp::from_millis(0)), ..first.clone() }),
+        ("page of a short conversation", ListFilter { context: Some("short".to_owned()), ..first.clone() }),
+        ("page of a conversation of nearly all", ListFilter { context: Some("talk".to_owned()), ..first.clone() }),
     ] {
         let (took, total) = page(store, &filter).await;
         println!("list, {name} of 50, {total} matches: {:.2} ms", took.as_secs_f64() * 1e3);
@@ -167,21 +207,21 @@ async fn pages(store: &Store) {
 }
 
 fn main() {
+    // `cargo test --benches` only asks that it starts.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let store = opened(folder.path()).await;
-        for (at_once, count, bytes) in
-            [(1, 500, 20), (16, 8_000, 20), (64, 30_000, 20), (128, LISTED, 20), (128, 20_000, 1_500)]
-        {
-            let (took, written) = tasks(&store, count, at_once, &"x".repeat(bytes)).await;
-            println!(
-                "short tasks of {bytes} bytes, {at_once} at once: {:.0}/s, {:.1} KiB written for each",
-                count as f64 / took.as_secs_f64(),
-                written as f64 / count as f64 / 1024.0
-            );
-        }
+        futures_util::stream::iter(0..LISTED).for_each_concurrent(128, |n| listed(&store, n)).await;
         pages(&store).await;
+        for (at_once, count, bytes) in
+            [(1, 500, 20), (16, 8_000, 20), (64, 30_000, 20), (128, 60_000, 20), (128, 20_000, 1_500)]
+        {
+            tasks(&store, count, at_once, bytes).await;
+        }
         let begun = Instant::now();
         store.close().await;
         drop(store);

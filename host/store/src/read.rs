@@ -13,7 +13,7 @@ use crate::db::{Query, bytes, query, text};
 use crate::error::StoreError;
 use crate::inbox::ChildStop;
 use crate::rows::{Position, Scope, TaskRow};
-use crate::sql::{inbox_kind, int, small, state_of, uint};
+use crate::sql::{inbox_kind, int, small, state_number, state_of, uint};
 use crate::wake::TaskKey;
 
 /// One client message as the store holds it.
@@ -162,8 +162,6 @@ pub(crate) fn task(connection: &Connection, key: &TaskKey, at: Option<Seq>) -> R
 /// The text of a list: only what is asked for stands in it, because a term that may be absent keeps SQLite from seeking, and one
 /// that is not in the index makes it read every row.
 pub(crate) fn list_sql(scope: &Scope, filter: &ListFilter) -> String {
-    // The conversation's own index where one is asked for, else the one that stands in the order of the answer.
-    let index = if filter.context.is_some() { "task_context" } else { "task_list" };
     let mut matches = String::from("tenant = ?1 AND owner = ?3");
     let terms = [
         (scope.agent.is_some(), " AND agent = ?4"),
@@ -172,13 +170,37 @@ pub(crate) fn list_sql(scope: &Scope, filter: &ListFilter) -> String {
         (filter.since.is_some(), " AND status_ms >= ?7"),
     ];
     matches.extend(terms.iter().filter(|(asked, _)| *asked).map(|(_, term)| *term));
+    // The conversation's own index where one is asked for: it is short, and sorted. Else the one that has the tasks of each state in
+    // the order of the answer.
+    let index = if filter.context.is_some() { "task_context" } else { "task_list" };
+    let by_state = scope.agent.is_some() && filter.context.is_none() && filter.state.is_none();
     let after = if filter.after.is_some() { " AND (status_ms, id) < (?8, ?9)" } else { "" };
+    let range = format!("SELECT id, status_ms FROM task INDEXED BY {index} WHERE {matches}{after}");
+    let page = if by_state {
+        // SQLite merges the states and reads of each only what the page shows.
+        let ranges: Vec<String> = states().map(|state| format!("{range} AND state = {state}")).collect();
+        ranges.join(" UNION ALL ")
+    } else {
+        range
+    };
+    let total = if filter.context.is_none() && filter.since.is_none() {
+        format!("coalesce(sum(tasks), 0) FROM tally WHERE {matches}")
+    } else if by_state {
+        let states: Vec<String> = states().map(|state| state.to_string()).collect();
+        let states = states.join(", ");
+        format!("count(*) FROM task INDEXED BY {index} WHERE {matches} AND state IN ({states})")
+    } else {
+        format!("count(*) FROM task INDEXED BY {index} WHERE {matches}")
+    };
     format!(
-        "WITH want (id) AS MATERIALIZED (SELECT id FROM task INDEXED BY {index} WHERE {matches}{after} \
-         ORDER BY status_ms DESC, id DESC LIMIT ?10) {TASKS} \
-         UNION ALL SELECT 4, '', count(*), 0, 0, 0, 0, 0, 0, 0, '', '', '', x'', x'' \
-         FROM task INDEXED BY {index} WHERE {matches}"
+        "WITH want (id, at) AS MATERIALIZED ({page} ORDER BY status_ms DESC, id DESC LIMIT ?10) {TASKS} \
+         UNION ALL SELECT 4, '', (SELECT {total}), 0, 0, 0, 0, 0, 0, 0, '', '', '', x'', x''"
     )
+}
+
+/// Numbers of the states that a task can be in.
+fn states() -> impl Iterator<Item = i64> {
+    TaskState::ALL.iter().copied().map(state_number)
 }
 
 /// Reads a page of tasks of one owner.
@@ -189,7 +211,7 @@ pub(crate) fn list(connection: &Connection, scope: &Scope, filter: &ListFilter) 
         .bind(scope.owner.as_str())
         .bind(scope.agent.as_ref().map(|agent| agent.as_str()))
         .bind(filter.context.as_deref())
-        .bind(filter.state.map(crate::sql::state_number))
+        .bind(filter.state.map(state_number))
         .bind(filter.since.map(|since| since.millis()))
         .bind(filter.after.as_ref().map(|(at, _)| at.millis()))
         .bind(filter.after.as_ref().map(|(_, task)| task.as_str()))

@@ -18,5 +18,6 @@ mod list;
 mod open;
 mod park;
 mod statement;
+mod tally;
 mod view;
 mod wake;

@@ -10,7 +10,7 @@ CREATE INDEX run_suspect ON run (attempts, priority, due_ms) WHERE attempts >= 2
 
 CREATE INDEX task_context ON task (tenant, owner, context);
 
-CREATE INDEX task_list ON task (tenant, owner, agent, status_ms DESC, id DESC, state);
+CREATE INDEX task_list ON task (tenant, owner, agent, state, status_ms DESC, id DESC);
 
 CREATE TABLE agent (
     tenant     TEXT    NOT NULL,
@@ -123,6 +123,15 @@ CREATE TABLE run (
     PRIMARY KEY (tenant, task)
 ) WITHOUT ROWID;
 
+CREATE TABLE tally (
+    tenant TEXT    NOT NULL,
+    owner  TEXT    NOT NULL,
+    agent  TEXT    NOT NULL,
+    state  INTEGER NOT NULL,
+    tasks  INTEGER NOT NULL,
+    PRIMARY KEY (tenant, owner, agent, state)
+) WITHOUT ROWID;
+
 CREATE TABLE task (
     tenant      TEXT    NOT NULL,
     id          TEXT    NOT NULL,
@@ -148,3 +157,20 @@ CREATE TABLE version (
     size      INTEGER NOT NULL,
     loaded_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TRIGGER tally_came AFTER INSERT ON task BEGIN
+    INSERT INTO tally (tenant, owner, agent, state, tasks) VALUES (new.tenant, new.owner, new.agent, new.state, 1)
+    ON CONFLICT (tenant, owner, agent, state) DO UPDATE SET tasks = tasks + 1;
+END;
+
+CREATE TRIGGER tally_moved AFTER UPDATE OF state ON task WHEN new.state <> old.state BEGIN
+    UPDATE tally SET tasks = tasks - 1
+    WHERE tenant = old.tenant AND owner = old.owner AND agent = old.agent AND state = old.state;
+    INSERT INTO tally (tenant, owner, agent, state, tasks) VALUES (new.tenant, new.owner, new.agent, new.state, 1)
+    ON CONFLICT (tenant, owner, agent, state) DO UPDATE SET tasks = tasks + 1;
+END;
+
+CREATE TRIGGER tally_went AFTER DELETE ON task BEGIN
+    UPDATE tally SET tasks = tasks - 1
+    WHERE tenant = old.tenant AND owner = old.owner AND agent = old.agent AND state = old.state;
+END;

@@ -100,24 +100,30 @@ async fn no_statement_walks_over_a_whole_table() {
 }
 
 #[tokio::test]
-async fn the_list_and_its_count_read_the_covering_index_in_its_order() {
+async fn a_page_reads_of_each_state_its_own_range_in_the_order_of_the_answer() {
     let lab = Lab::new().await;
     let raw = lab.raw();
     let scope = scope(&key("t"));
     let all = ListFilter { limit: 50, ..ListFilter::default() };
+    let states = TaskState::ALL.len();
     let filters = [
-        all.clone(),
-        ListFilter { state: Some(TaskState::Working), ..all.clone() },
-        ListFilter { since: Some(at(0)), ..all.clone() },
-        ListFilter { after: Some((at(0), key("t").task)), ..all },
+        (all.clone(), states),
+        (ListFilter { after: Some((at(0), key("t").task)), ..all.clone() }, states),
+        (ListFilter { state: Some(TaskState::Working), ..all.clone() }, 1),
+        // And one that counts.
+        (ListFilter { since: Some(at(0)), ..all }, states + 1),
     ];
-    for filter in filters {
+    for (filter, ranges) in filters {
         let plan = plan(&raw, &read::list_sql(&scope, &filter));
-        let covering = "SEARCH task USING COVERING INDEX task_list (tenant=? AND owner=? AND agent=?";
-        assert_eq!(plan.iter().filter(|line| line.starts_with(covering)).count(), 2, "{plan:#?}");
+        let covering = "SEARCH task USING COVERING INDEX task_list (tenant=? AND owner=? AND agent=? AND state=?";
+        assert_eq!(plan.iter().filter(|line| line.starts_with(covering)).count(), ranges, "{plan:#?}");
         assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
         if filter.after.is_some() {
             assert!(plan.iter().any(|line| line.contains("(status_ms,id)<(?,?)")), "{plan:#?}");
+        }
+        if filter.since.is_none() {
+            let tally = "SEARCH tally USING PRIMARY KEY (tenant=? AND owner=? AND agent=?";
+            assert!(plan.iter().any(|line| line.starts_with(tally)), "{plan:#?}");
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Settings {
     pub default_agent: Option<AgentId>,
     /// The base of all urls in cards; none: `http://` and the address it listens on.
     pub public_url: Option<String>,
+    /// The media type of HTTP+JSON where the client does not choose.
+    pub json_type: JsonType,
     /// Bounds.
     pub limits: HostLimits,
     /// What the operator allows agents, by name; `*` is for all.
@@ -34,6 +36,36 @@ pub struct Settings {
     pub pokes: Pokes,
     /// What a test does to it on purpose.
     pub trial: Trial,
+}
+
+/// A media type of the HTTP+JSON binding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JsonType {
+    /// `application/a2a+json`, as the protocol says since 1.0.1.
+    #[default]
+    A2a,
+    /// `application/json`, as it said before.
+    Plain,
+}
+
+impl JsonType {
+    /// The type itself.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JsonType::A2a => "application/a2a+json",
+            JsonType::Plain => "application/json",
+        }
+    }
+}
+
+impl std::str::FromStr for JsonType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<JsonType, String> {
+        let known = [JsonType::A2a, JsonType::Plain];
+        let named = known.into_iter().find(|json| json.as_str() == text);
+        named.ok_or_else(|| format!("must be {} or {}", JsonType::A2a.as_str(), JsonType::Plain.as_str()))
+    }
 }
 
 /// What a test does to a host on purpose; nothing by default.

@@ -104,7 +104,7 @@ impl Host {
             grants,
             closing: closing.clone(),
         });
-        let app = App::new(service, settings.limits.clone(), &base_url, closing.clone());
+        let app = App::new(service, settings.limits.clone(), &base_url, settings.json_type, closing.clone());
         let server = api::serve(listener, api::router(app), &settings.limits);
         let admin = operators_socket(&settings.data, &store, settings.limits.task.life_max);
         #[expect(clippy::disallowed_methods, reason = "awaited in stop")]

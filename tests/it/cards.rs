@@ -1,10 +1,12 @@
 //! Agent cards: where they are found, what they say, and that nobody loads one twice without need.
 
+use kennel_protocol::{ErrorKind, Operation};
 use serde_json::{Value, json};
 
 use crate::harness::{Kennel, call};
 use crate::http::{Reply, Request};
 use crate::plugins;
+use crate::wire::WIRES;
 
 fn card(kennel: &Kennel, path: &str) -> Reply {
     kennel.send(&Request::new("GET", &format!("{path}/.well-known/agent-card.json")))
@@ -21,6 +23,7 @@ fn a_card_says_what_the_agent_says_and_what_the_host_adds() {
         "version": "0.1.0",
         "supportedInterfaces": [
             { "url": kennel.url("echo"), "protocolBinding": "JSONRPC", "protocolVersion": "1.0" },
+            { "url": kennel.url("echo"), "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0" },
         ],
         "capabilities": { "streaming": true, "pushNotifications": false, "extendedAgentCard": false },
         "defaultInputModes": ["text/plain"],
@@ -58,14 +61,20 @@ fn a_card_names_its_extensions() {
 }
 
 #[test]
-fn the_interface_of_a_card_is_where_the_agent_answers() {
+fn the_interfaces_of_a_card_are_where_the_agent_answers() {
     let kennel = Kennel::start(&["echo", "hello"]);
     for name in ["echo", "hello"] {
         let card = card(&kennel, &format!("/agents/{name}")).json();
-        let url = card["supportedInterfaces"][0]["url"].as_str().unwrap();
-        let mut request = call("nobody", "ListTasks", json!({}));
-        request.path = url.strip_prefix(&kennel.base()).unwrap().to_owned();
-        assert_eq!(kennel.send(&request).json()["result"]["totalSize"], 0, "{url}");
+        let interfaces = card["supportedInterfaces"].as_array().unwrap();
+        assert_eq!(interfaces.len(), WIRES.len());
+        for (interface, wire) in interfaces.iter().zip(WIRES) {
+            let said = (&interface["protocolBinding"], &interface["protocolVersion"]);
+            assert_eq!(said, (&json!(wire.binding.as_str()), &json!(wire.version.as_str())));
+            let mut request = wire.request("nobody", Operation::GetTask, &json!({ "id": "none" }));
+            let url = interface["url"].as_str().unwrap().strip_prefix(&kennel.base()).unwrap();
+            request.path = request.path.replace("/agents/nobody", url);
+            wire.check(&kennel.send(&request), ErrorKind::TaskNotFound);
+        }
     }
 }
 
@@ -99,7 +108,7 @@ fn a_card_of_nobody_is_not_found() {
     for path in ["/agents/nobody", "/agents/%20", "/agents/Echo"] {
         let reply = card(&kennel, path);
         assert_eq!((reply.status, reply.header("content-type")), (404, Some("application/json")), "{path}");
-        assert_eq!(reply.json()["jsonrpc"], "2.0");
+        assert_eq!(reply.json()["error"]["code"], 404, "a card is no operation of JSON-RPC");
     }
 }
 

@@ -10,16 +10,16 @@ use crate::http::{Answer, WAIT};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
     pub id: Option<u64>,
-    /// The JSON-RPC response as it came.
+    /// The data as it came.
     pub text: String,
     /// The same, read.
     pub json: Value,
 }
 
 impl Event {
-    /// The StreamResponse in the response.
+    /// The StreamResponse: in its envelope, or bare.
     pub(crate) fn result(&self) -> &Value {
-        &self.json["result"]
+        self.json.get("result").unwrap_or(&self.json)
     }
 
     /// Which member of the union it is: task, message, statusUpdate or artifactUpdate.

@@ -1,6 +1,6 @@
 //! End-to-end tests: each starts the real binary on a free port with folders of its own and speaks HTTP to it.
 //!
-//! `harness` starts and stops it, `http` and `events` are the wire, `plugins` builds the agents. The tests are in files by noun.
+//! `harness` starts and stops it, `http`, `events` and `wire` are how it is spoken to, `plugins` builds the agents. The tests are in files by noun.
 //! Without wake-ups, only slower: `KENNEL_TEST_POKES=off cargo test --test it`.
 
 #![allow(
@@ -20,10 +20,12 @@ mod http;
 mod plugins;
 mod service;
 mod shapes;
+mod wire;
 
 mod architecture;
 mod cancel;
 mod cards;
+mod coverage;
 mod durability;
 mod errors;
 mod family;
@@ -36,6 +38,7 @@ mod methods;
 mod mischief;
 mod official;
 mod outside;
+mod rest;
 mod restart;
 mod retries;
 mod streams;

@@ -25,6 +25,7 @@ pub mod caller;
 pub mod error;
 pub mod fold;
 pub mod ids;
+pub mod operation;
 pub mod parse;
 pub mod state;
 pub mod timestamp;
@@ -39,6 +40,7 @@ pub use fold::{Fold, FoldError};
 pub use ids::{
     AgentId, ArtifactId, ContextId, Digest, Epoch, InvalidId, MessageId, PrincipalId, Seq, TaskId, TenantId, Ver,
 };
+pub use operation::{Binding, Operation};
 pub use timestamp::Timestamp;
 pub use version::ProtocolVersion;
 

@@ -143,7 +143,9 @@ fn camel_path(path: &serde_path_to_error::Path) -> String {
     text
 }
 
-fn camel(name: &str) -> String {
+/// The name of a field in the spelling of the specification, whichever of the two the client used.
+#[must_use]
+pub fn camel(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     for (index, word) in name.split('_').enumerate() {
         let mut characters = word.chars();

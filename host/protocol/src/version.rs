@@ -17,6 +17,9 @@ pub enum ProtocolVersion {
 }
 
 impl ProtocolVersion {
+    /// All versions, the oldest first.
+    pub const ALL: [ProtocolVersion; 2] = [ProtocolVersion::V0_3, ProtocolVersion::V1_0];
+
     /// Reads the value of `A2A-Version`. Absent or empty MUST be read as 0.3; a patch number MUST NOT matter.
     ///
     /// # Errors

@@ -4,11 +4,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kennel_protocol::types::{AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill};
-use kennel_protocol::{AgentId, Error, Timestamp};
+use kennel_protocol::{AgentId, Binding, Error, ProtocolVersion, Timestamp};
 use kennel_sandbox::{AgentDescription, Extension, Skill};
 use sha2::{Digest, Sha256};
 
-use super::{App, error};
+use super::App;
+use super::form::Form;
 
 /// How long clients may keep a card: a hot replacement shows within this time.
 const MAX_AGE: &str = "public, max-age=60";
@@ -30,21 +31,21 @@ pub(crate) async fn root(State(app): State<App>, headers: HeaderMap) -> Response
                 app.service.registry().names().iter().map(|name| format!("/agents/{name}")).collect();
             let text =
                 format!("no agent is served at the root; choose one with --default-agent, or use {}", names.join(", "));
-            error::with_status(StatusCode::NOT_FOUND, None, &Error::invalid_request(text))
+            Form::plain().refuse_with(StatusCode::NOT_FOUND, &Error::invalid_request(text))
         }
     }
 }
 
 fn missing(name: &str) -> Response {
     let error = Error::invalid_request(format!("no agent named {name} is served here"));
-    error::with_status(StatusCode::NOT_FOUND, None, &error)
+    Form::plain().refuse_with(StatusCode::NOT_FOUND, &error)
 }
 
 fn serve(app: &App, name: &AgentId, headers: &HeaderMap, path: &str) -> Response {
     let Some(version) = app.service.registry().active(name) else { return missing(name.as_str()) };
-    let card = card(version.agent.card(), format!("{}{path}", app.base_url));
+    let card = card(version.agent.card(), &format!("{}{path}", app.base_url));
     let Ok(body) = serde_json::to_string(&card) else {
-        return error::with_status(StatusCode::INTERNAL_SERVER_ERROR, None, &Error::internal());
+        return Form::plain().refuse(&Error::internal());
     };
     let hash = Sha256::digest(&body);
     let etag: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
@@ -72,16 +73,22 @@ fn http_date(at: Timestamp) -> String {
     httpdate::fmt_http_date(std::time::UNIX_EPOCH + seconds)
 }
 
-fn card(agent: &AgentDescription, url: String) -> AgentCard {
+/// Where an agent answers, in the order of preference: a slow call over JSON-RPC can be kept alive, one over HTTP+JSON cannot.
+fn interfaces(url: &str) -> Vec<AgentInterface> {
+    let interface = |binding: Binding| AgentInterface {
+        url: url.to_owned(),
+        protocol_binding: binding.as_str().to_owned(),
+        tenant: None,
+        protocol_version: ProtocolVersion::V1_0.as_str().to_owned(),
+    };
+    Binding::ALL.map(interface).to_vec()
+}
+
+fn card(agent: &AgentDescription, url: &str) -> AgentCard {
     AgentCard {
         name: agent.name.clone(),
         description: agent.description.clone(),
-        supported_interfaces: vec![AgentInterface {
-            url,
-            protocol_binding: "JSONRPC".to_owned(),
-            tenant: None,
-            protocol_version: "1.0".to_owned(),
-        }],
+        supported_interfaces: interfaces(url),
         provider: agent
             .provider
             .as_ref()

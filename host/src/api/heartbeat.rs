@@ -1,5 +1,5 @@
-//! Slow JSON answers: a newline every few seconds before the body. JSON allows blanks there, and clients that drop a connection without
-//! bytes (the Python SDK after 5 s) hold on.
+//! Slow JSON answers: over JSON-RPC a newline every few seconds before the body. JSON allows blanks there, and clients that drop a
+//! connection without bytes (the Python SDK after 5 s) hold on. HTTP+JSON cannot: its status says how the call went, and must come first.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,13 +10,28 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use kennel_protocol::Error;
+use serde::Serialize;
+
+use super::form::Form;
 
 const BEAT: Bytes = Bytes::from_static(b"\n");
 
 type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
 
-/// Answers as soon as the body is there; begins with newlines if that takes longer than `every`.
-pub(crate) async fn json(answer: impl Future<Output = String> + Send + 'static, every: Duration) -> Response {
+/// Answers as soon as the body is there; where the form allows it, begins with newlines if that takes longer than `every`.
+pub(crate) async fn answer<T, F>(answer: F, form: Form, every: Duration) -> Response
+where
+    T: Serialize,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
+    match form {
+        Form::HttpJson(_) => form.answer(answer.await),
+        Form::JsonRpc(_) => json(async move { form.text(answer.await) }, every).await,
+    }
+}
+
+async fn json(answer: impl Future<Output = String> + Send + 'static, every: Duration) -> Response {
     let mut answer: Answer = Box::pin(answer);
     if let Ok(body) = tokio::time::timeout(every, &mut answer).await {
         return ([(header::CONTENT_TYPE, "application/json")], body).into_response();

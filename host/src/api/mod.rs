@@ -1,9 +1,14 @@
-//! The wire: HTTP in, service calls out. The only place that knows JSON-RPC, SSE and HTTP.
+//! The wire: HTTP in, service calls out. The only place that knows JSON-RPC, HTTP+JSON, SSE and HTTP. `jsonrpc` and `rest` take a
+//! request apart, `call` carries it out, `form` spells the answer.
 
-mod card;
-mod error;
-mod heartbeat;
 mod jsonrpc;
+mod rest;
+
+mod call;
+mod card;
+mod form;
+mod heartbeat;
+mod request;
 mod server;
 mod sse;
 
@@ -13,11 +18,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use kennel_protocol::Caller;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::HostLimits;
+use crate::config::{HostLimits, JsonType};
 use crate::service::Service;
 
 pub use server::{Server, serve};
@@ -29,14 +34,22 @@ pub struct App {
     pub(crate) limits: HostLimits,
     /// Base of the urls in cards, without a slash at the end.
     pub(crate) base_url: Arc<str>,
+    /// The media type of HTTP+JSON where the client does not choose.
+    pub(crate) json_type: JsonType,
     /// Ends streams when the host stops.
     pub(crate) closing: CancellationToken,
 }
 
 impl App {
     /// The operations behind their urls.
-    pub fn new(service: Service, limits: HostLimits, base_url: &str, closing: CancellationToken) -> App {
-        App { service, limits, base_url: base_url.trim_end_matches('/').into(), closing }
+    pub fn new(
+        service: Service,
+        limits: HostLimits,
+        base_url: &str,
+        json_type: JsonType,
+        closing: CancellationToken,
+    ) -> App {
+        App { service, limits, base_url: base_url.trim_end_matches('/').into(), json_type, closing }
     }
 
     /// Who sent a request. Until keys are configured there is one caller: the anonymous principal.
@@ -48,15 +61,16 @@ impl App {
 /// The product on one page.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/agents/{agent}", post(jsonrpc::agent))
-        .route("/agents/{agent}/", post(jsonrpc::agent))
+        .route("/agents/{agent}", post(jsonrpc::agent).fallback(jsonrpc::wrong_method))
+        .route("/agents/{agent}/", post(jsonrpc::agent).fallback(jsonrpc::wrong_method))
         .route("/agents/{agent}/.well-known/agent-card.json", get(card::agent))
-        .route("/", post(jsonrpc::root))
+        .route("/agents/{agent}/{*path}", any(rest::agent))
+        .route("/", post(jsonrpc::root).fallback(jsonrpc::wrong_method))
         .route("/.well-known/agent-card.json", get(card::root))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .fallback(error::no_such_path)
-        .method_not_allowed_fallback(error::wrong_method)
+        .fallback(rest::root)
+        .method_not_allowed_fallback(rest::wrong_method)
         .with_state(app)
 }
 

@@ -8,37 +8,40 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use kennel_protocol::Error;
-use serde_json::value::RawValue;
+use kennel_protocol::types::SendMessageResponse;
 use tokio_util::sync::CancellationToken;
 
-use super::error;
+use super::form::Form;
 use crate::stream::{StreamItem, TaskStream};
 
 /// A stream on its way to one client.
 struct Sending {
     events: TaskStream,
-    id: Box<RawValue>,
+    form: Form,
     every: Duration,
     closing: CancellationToken,
 }
 
-/// The events of a task, each in a JSON-RPC response that repeats the request's id.
-pub(crate) fn task(events: TaskStream, id: Box<RawValue>, every: Duration, closing: CancellationToken) -> Response {
-    let sending = Sending { events, id, every, closing };
+/// The events of a task.
+pub(crate) fn task(events: TaskStream, form: Form, every: Duration, closing: CancellationToken) -> Response {
+    let sending = Sending { events, form, every, closing };
     let frames = stream::unfold(Some(sending), |sending| async move {
         let mut sending = sending?;
         match sending.next().await? {
             Next::Frame(frame) => Some((Ok(frame), Some(sending))),
             Next::Last(frame) => Some((Ok(frame), None)),
-            Next::Broken => Some((Err(std::io::Error::other("the host is stopping")), None)),
+            Next::Broken => Some((Err(std::io::Error::other("the stream cannot go on")), None)),
         }
     });
     response(Body::from_stream(frames))
 }
 
 /// One event, then the end.
-pub(crate) fn single(id: &RawValue, body: &str) -> Response {
-    response(Body::from(result_frame(None, id, body)))
+pub(crate) fn single(form: &Form, answer: &SendMessageResponse) -> Response {
+    match serde_json::to_string(answer) {
+        Ok(body) => response(Body::from(form.event(None, &body))),
+        Err(_) => form.refuse(&Error::internal()),
+    }
 }
 
 fn response(body: Body) -> Response {
@@ -67,13 +70,12 @@ impl Sending {
             Ok(Some(StreamItem { seq, body })) => {
                 // Stored by serde_json, so it is UTF-8 and has no line break.
                 let body = String::from_utf8_lossy(&body);
-                Some(Next::Frame(result_frame(Some(seq.get()), &self.id, &body).into()))
+                Some(Next::Frame(self.form.event(Some(seq.get()), &body)))
             }
             Ok(None) => None,
             Err(fault) => {
                 tracing::error!(error = %fault, "a stream broke off");
-                let body = error::body(Some(&self.id), &Error::internal());
-                Some(Next::Last(format!("data: {body}\n\n").into()))
+                Some(self.form.broken(&Error::internal()).map_or(Next::Broken, Next::Last))
             }
         }
     }
@@ -86,9 +88,4 @@ enum Next {
     Last(Bytes),
     /// The connection breaks: a stream that ended in order would tell the client that the task is over.
     Broken,
-}
-
-fn result_frame(seq: Option<u64>, id: &RawValue, body: &str) -> String {
-    let position = seq.map(|seq| format!("id: {seq}\n")).unwrap_or_default();
-    format!("{position}data: {{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{body}}}\n\n", id.get())
 }

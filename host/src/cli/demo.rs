@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::build::build_agents;
 use super::embedded;
 use crate::Host;
-use crate::config::{HostLimits, Settings, Trial};
+use crate::config::{HostLimits, JsonType, Settings, Trial};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,6 +52,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         agents,
         default_agent: "echo".parse().ok(),
         public_url: None,
+        json_type: JsonType::default(),
         limits: HostLimits::default(),
         agent_grants: Default::default(),
         egress: Default::default(),

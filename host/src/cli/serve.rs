@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::file;
 use crate::Host;
-use crate::config::{HostLimits, Pace, Settings, TaskLimits, Trial};
+use crate::config::{HostLimits, JsonType, Pace, Settings, TaskLimits, Trial};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +43,9 @@ pub(crate) struct ServeArgs {
     /// Base of the urls in agent cards, when clients reach this host by another address
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Media type of HTTP+JSON answers where the client does not accept exactly one: application/json for clients of A2A 1.0.0
+    #[arg(long, default_value = "application/a2a+json", value_name = "TYPE")]
+    json_type: JsonType,
     /// Seconds that running work may go on after SIGTERM
     #[arg(long, default_value_t = 20, value_name = "SECONDS")]
     drain: u64,
@@ -117,6 +120,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         agents: args.agents,
         default_agent: args.default_agent,
         public_url: args.public_url,
+        json_type: args.json_type,
         limits,
         agent_grants: configured.agents,
         egress: configured.egress,

@@ -1,0 +1,168 @@
+//! One request whose form is known: which agent it is for, the call of the service, and the answer in its binding's form. Every
+//! operation of the HTTP bindings is here once.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use kennel_protocol::parse::{Validate, request as parse_request};
+use kennel_protocol::types::{
+    CancelTaskRequest, GetTaskRequest, ListTasksRequest, SendMessageRequest, SendMessageResponse,
+    SubscribeToTaskRequest,
+};
+use kennel_protocol::{AgentId, Error, Operation};
+use serde::de::DeserializeOwned;
+
+use super::form::{Form, nowhere};
+use super::{App, heartbeat, sse};
+use crate::service::SendStream;
+
+/// Where a request came in.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// At the url of an agent.
+    Agent(AgentId),
+    /// At the root: the request's tenant names the agent, else it is the default one.
+    Root,
+}
+
+/// A request that was taken apart.
+pub(crate) struct Call {
+    pub(crate) app: App,
+    pub(crate) place: Place,
+    pub(crate) form: Form,
+    /// Nobody waits for the answer, so nothing is waited for.
+    pub(crate) notification: bool,
+    pub(crate) extensions: Vec<String>,
+    pub(crate) last_event_id: Option<String>,
+}
+
+/// A request of the protocol.
+trait Request: DeserializeOwned + Validate {
+    /// Routes, and never authorises.
+    fn tenant(&self) -> Option<&str>;
+}
+
+macro_rules! requests {
+    ($($request:ty),*) => {$(
+        impl Request for $request {
+            fn tenant(&self) -> Option<&str> {
+                self.tenant.as_deref()
+            }
+        }
+    )*};
+}
+
+requests!(CancelTaskRequest, GetTaskRequest, ListTasksRequest, SendMessageRequest, SubscribeToTaskRequest);
+
+impl Call {
+    /// Carries out an operation. `params`: its request as JSON.
+    pub(crate) async fn perform(self, operation: Operation, params: &str) -> Response {
+        let performed = match operation {
+            Operation::SendMessage => self.send_message(params).await,
+            Operation::SendStreamingMessage => self.send_streaming_message(params).await,
+            Operation::GetTask => self.get_task(params).await,
+            Operation::ListTasks => self.list_tasks(params).await,
+            Operation::CancelTask => self.cancel_task(params).await,
+            Operation::SubscribeToTask => self.subscribe_to_task(params).await,
+            Operation::CreateTaskPushNotificationConfig
+            | Operation::GetTaskPushNotificationConfig
+            | Operation::ListTaskPushNotificationConfigs
+            | Operation::DeleteTaskPushNotificationConfig => Err(self.form.refuse(&Error::push_not_supported())),
+            Operation::GetExtendedAgentCard => {
+                Err(self.form.refuse(&Error::unsupported("this agent has no extended card")))
+            }
+        };
+        performed.unwrap_or_else(|refusal| refusal)
+    }
+
+    /// Reads a request and finds its agent.
+    fn read<T: Request>(&self, params: &str) -> Result<(T, AgentId), Response> {
+        let request: T = parse_request(params).map_err(|error| self.form.refuse(&error))?;
+        let agent = self.agent(request.tenant())?;
+        Ok((request, agent))
+    }
+
+    fn agent(&self, tenant: Option<&str>) -> Result<AgentId, Response> {
+        let registry = self.app.service.registry();
+        match &self.place {
+            Place::Agent(agent) => Ok(agent.clone()),
+            Place::Root => {
+                let named = tenant.and_then(|tenant| tenant.parse().ok());
+                let named = named.filter(|agent| registry.active(agent).is_some());
+                named
+                    .or_else(|| registry.default_agent())
+                    .ok_or_else(|| self.no_agent("at the root (see --default-agent)"))
+            }
+        }
+    }
+
+    fn no_agent(&self, name: &str) -> Response {
+        self.form.refuse_with(StatusCode::NOT_FOUND, &nowhere(&format!("agent {name}")))
+    }
+
+    /// A message, if it can go anywhere: the agent may be unknown here, or taken out.
+    fn read_message(&self, params: &str) -> Result<(SendMessageRequest, AgentId), Response> {
+        let (request, agent) = self.read::<SendMessageRequest>(params)?;
+        if request.message.task_id.is_none() && self.app.service.registry().active(&agent).is_none() {
+            return Err(self.no_agent(agent.as_str()));
+        }
+        Ok((request, agent))
+    }
+
+    async fn send_message(self, params: &str) -> Result<Response, Response> {
+        let (mut request, agent) = self.read_message(params)?;
+        if self.notification {
+            request.configuration.get_or_insert_default().return_immediately = true;
+        }
+        let Call { app, form, extensions, .. } = self;
+        let every = app.limits.keep_alive;
+        let answer = async move {
+            let caller = app.caller();
+            app.service.send_message(&caller, &agent, request, extensions).await
+        };
+        Ok(heartbeat::answer(answer, form, every).await)
+    }
+
+    async fn send_streaming_message(self, params: &str) -> Result<Response, Response> {
+        let (request, agent) = self.read_message(params)?;
+        let Call { app, form, extensions, .. } = self;
+        let caller = app.caller();
+        match app.service.send_streaming_message(&caller, &agent, request, extensions).await {
+            Ok(SendStream::Task(events)) => Ok(sse::task(*events, form, app.limits.keep_alive, app.closing)),
+            Ok(SendStream::Message(message)) => Ok(sse::single(&form, &SendMessageResponse::Message(*message))),
+            Err(error) => Err(form.refuse(&error)),
+        }
+    }
+
+    async fn get_task(self, params: &str) -> Result<Response, Response> {
+        let (request, agent) = self.read::<GetTaskRequest>(params)?;
+        let caller = self.app.caller();
+        Ok(self.form.answer(self.app.service.get_task(&caller, &agent, &request).await))
+    }
+
+    async fn list_tasks(self, params: &str) -> Result<Response, Response> {
+        let (request, agent) = self.read::<ListTasksRequest>(params)?;
+        let caller = self.app.caller();
+        Ok(self.form.answer(self.app.service.list_tasks(&caller, &agent, &request).await))
+    }
+
+    async fn cancel_task(self, params: &str) -> Result<Response, Response> {
+        let (request, agent) = self.read::<CancelTaskRequest>(params)?;
+        let Call { app, form, .. } = self;
+        let every = app.limits.keep_alive;
+        let answer = async move {
+            let caller = app.caller();
+            app.service.cancel_task(&caller, &agent, &request).await
+        };
+        Ok(heartbeat::answer(answer, form, every).await)
+    }
+
+    async fn subscribe_to_task(self, params: &str) -> Result<Response, Response> {
+        let (request, agent) = self.read::<SubscribeToTaskRequest>(params)?;
+        let Call { app, form, last_event_id, .. } = self;
+        let caller = app.caller();
+        match app.service.subscribe(&caller, &agent, &request, last_event_id.as_deref()).await {
+            Ok(events) => Ok(sse::task(events, form, app.limits.keep_alive, app.closing)),
+            Err(error) => Err(form.refuse(&error)),
+        }
+    }
+}

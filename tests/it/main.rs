@@ -27,6 +27,7 @@ mod cancel;
 mod cards;
 mod coverage;
 mod durability;
+mod equivalence;
 mod errors;
 mod family;
 mod folder;

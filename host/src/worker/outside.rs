@@ -15,7 +15,7 @@ use kennel_store::{Stored, Wait};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
-use super::activation::{Activation, canceled, not_offered, unavailable};
+use super::activation::{Activation, canceled, not_offered};
 use super::course::Course;
 use super::inbox::Cancel;
 use super::journal::{Asked, Recorded};
@@ -152,11 +152,7 @@ impl Activation {
             }
         }
         for child in self.pendings.unanswered() {
-            let key = self.facts.scope.key(&child.task);
-            let stop = self.facts.store.first_stop(&key, child.since).await.map_err(|error| unavailable(&error))?;
-            if let Some(stop) = stop {
-                self.pendings.child_stopped(&child.task, stop);
-            }
+            self.look_after(&child).await?;
         }
         self.pendings.look();
         Ok(())

@@ -64,7 +64,21 @@ impl Activation {
         };
         let answer = self.journal.answered(Stored::plain(Recorded::Sent(child.clone()).bytes()?));
         self.lane.answer(asked.idx, answer, None);
-        Ok(Answer::Pending(self.pendings.send(asked.idx, child)))
+        let number = self.pendings.send(asked.idx, child.clone());
+        // Its stop may have been told to this task before there was a number for it: a child runs as soon as it is made, and one that
+        // was made before a crash is over perhaps.
+        self.look_after(&child).await?;
+        Ok(Answer::Pending(number))
+    }
+
+    /// Whether a child has stopped already. Later stops are told.
+    pub(super) async fn look_after(&self, child: &Child) -> Result<(), Refusal> {
+        let key = self.facts.scope.key(&child.task);
+        let stop = self.facts.store.first_stop(&key, child.since).await.map_err(|error| unavailable(&error))?;
+        if let Some(stop) = stop {
+            self.pendings.child_stopped(&child.task, stop);
+        }
+        Ok(())
     }
 
     /// Whether the agent may, and the bounds allow it.

@@ -3,6 +3,7 @@
 //! Here is what the tests share: deeds, the client that brings each to its end through any number of hosts, and what is compared.
 
 mod arrivals;
+mod children;
 mod culprit;
 mod full;
 mod kills;
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 use crate::checker::{Database, Log, Record, check};
 use crate::client::Client;
 use crate::harness::{Kennel, is_over, pause, state_of};
+use crate::service::Service;
 
 /// Something that an agent does, and what its client says meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -118,10 +120,15 @@ impl Course {
         Ok(self.task.insert(task).clone())
     }
 
+    /// The task, once it was made.
+    pub(crate) fn task(&self) -> String {
+        self.task.clone().expect("a task")
+    }
+
     /// Nothing is wrong, and the task's events.
     pub(crate) fn ended(&self, data: &Path) -> Vec<Value> {
         let database = check(&self.record, data);
-        events(&database, self.task.as_ref().expect("a task"))
+        events(&database, &self.task())
     }
 }
 
@@ -160,6 +167,12 @@ pub(crate) fn events(database: &Database, task: &str) -> Vec<Value> {
         .collect()
 }
 
+/// As [`events`], of a task that names a service.
+pub(crate) fn events_by(database: &Database, task: &str, service: &Service) -> Vec<String> {
+    let origin = service.origin();
+    events(database, task).iter().map(|event| event.to_string().replace(&origin, "[service]")).collect()
+}
+
 /// Times and randomness are those of a task, not of an agent.
 fn redacted(value: &Value) -> Value {
     match value {
@@ -183,16 +196,18 @@ pub(crate) fn warm(agents: &[&str]) -> Kennel {
     static COMPILED: OnceLock<TempDir> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
         let folder = TempDir::with_prefix("kennel-compiled-").unwrap();
-        Kennel::with(&["echo", "countdown", "interview", "auto", "mischief", "wanderer", "trip", "booking", "counter"])
-            .data(folder.path())
-            .start()
-            .stop();
+        let plugins = ["echo", "countdown", "interview", "auto", "mischief", "trip", "booking"];
+        let fixtures = ["wanderer", "counter", "guardian"];
+        Kennel::with(&plugins).agents(&fixtures).data(folder.path()).start().stop();
         folder
     });
     // Places for few instances: making room for many is most of a start.
     let mut host = Kennel::with(agents).arg("--instances").arg("16");
     if agents.contains(&"trip") {
         host = ["flight", "hotel", "activity"].iter().fold(host, |host, name| host.agent_as(name, "booking"));
+    }
+    if agents.contains(&"guardian") {
+        host = host.agent_as("ward", "guardian");
     }
     let kennel = host.stopped();
     let folder = kennel.data_folder().join("compiled");

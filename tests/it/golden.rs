@@ -73,7 +73,7 @@ fn begin_again(connection: &Connection, task: &str) {
 }
 
 /// Takes the end of a finished task away, so that it must be found again by a repetition.
-fn forget_end(connection: &Connection, task: &str) {
+pub(crate) fn forget_end(connection: &Connection, task: &str) {
     for sql in [
         "DELETE FROM body WHERE task = ?1",
         "DELETE FROM event WHERE task = ?1 AND seq = (SELECT rev FROM task WHERE id = ?1)",

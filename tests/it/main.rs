@@ -42,6 +42,7 @@ mod outside;
 mod rest;
 mod restart;
 mod retries;
+mod rows;
 mod streams;
 mod tasks;
 mod timeouts;

@@ -13,7 +13,7 @@ mod tasks;
 use std::fmt;
 use std::path::Path;
 
-pub(crate) use database::{CallRow, Database};
+pub(crate) use database::{CallRow, Database, TaskRows};
 pub(crate) use outside::Effect;
 pub(crate) use record::{Log, Record};
 

@@ -197,7 +197,7 @@ pub(crate) fn warm(agents: &[&str]) -> Kennel {
     let compiled = COMPILED.get_or_init(|| {
         let folder = TempDir::with_prefix("kennel-compiled-").unwrap();
         let plugins = ["echo", "countdown", "interview", "auto", "mischief", "trip", "booking"];
-        let fixtures = ["wanderer", "counter", "guardian"];
+        let fixtures = ["wanderer", "counter", "guardian", "clerk"];
         Kennel::with(&plugins).agents(&fixtures).data(folder.path()).start().stop();
         folder
     });
@@ -206,7 +206,7 @@ pub(crate) fn warm(agents: &[&str]) -> Kennel {
     if agents.contains(&"trip") {
         host = ["flight", "hotel", "activity"].iter().fold(host, |host, name| host.agent_as(name, "booking"));
     }
-    if agents.contains(&"guardian") {
+    if agents.contains(&"guardian") || agents.contains(&"clerk") {
         host = host.agent_as("ward", "guardian");
     }
     let kennel = host.stopped();

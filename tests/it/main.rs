@@ -47,3 +47,4 @@ mod streams;
 mod tasks;
 mod timeouts;
 mod turns;
+mod wasi;

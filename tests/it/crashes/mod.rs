@@ -196,7 +196,7 @@ pub(crate) fn warm(agents: &[&str]) -> Kennel {
     static COMPILED: OnceLock<TempDir> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
         let folder = TempDir::with_prefix("kennel-compiled-").unwrap();
-        let plugins = ["echo", "countdown", "interview", "auto", "mischief", "trip", "booking"];
+        let plugins = ["echo", "countdown", "interview", "auto", "mischief", "trip", "booking", "scout"];
         let fixtures = ["wanderer", "counter", "guardian", "clerk"];
         Kennel::with(&plugins).agents(&fixtures).data(folder.path()).start().stop();
         folder

@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::api::{self, App, Server};
 use crate::broker::Broker;
-use crate::config::Settings;
+use crate::config::{Allowed, Settings};
 use crate::gate::Gate;
 use crate::registry::{Folder, FolderError, Registry};
 use crate::service::{self, Service};
+use crate::worker::authorize::Authority;
 use crate::worker::{Parts, Worker};
 
 /// How long a start waits for a former host that is still draining.
@@ -73,7 +74,7 @@ impl Host {
             cache_dir: settings.data.join("compiled"),
             limits: sandbox_limits.clone(),
         })?;
-        let grants = Arc::new(settings.agent_grants.clone());
+        let allowed = Allowed::new(settings.agent_grants);
         let memory_pressure = sandbox.memory_pressure();
         let registry = Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone()));
         let mut folder = Folder::new(&settings.agents, Arc::clone(&registry));
@@ -89,7 +90,7 @@ impl Host {
             trial: settings.trial.clone(),
             sandbox_limits,
             memory_pressure,
-            grants: Arc::clone(&grants),
+            allowed: allowed.clone(),
             gate: Arc::new(Gate::new(settings.egress.clone())),
         };
         let worker = Worker::start(parts, work);
@@ -101,12 +102,13 @@ impl Host {
             broker,
             registry,
             limits: settings.limits.clone(),
-            grants,
+            allowed: allowed.clone(),
             closing: closing.clone(),
         });
         let app = App::new(service, settings.limits.clone(), &base_url, settings.json_type, closing.clone());
         let server = api::serve(listener, api::router(app), &settings.limits);
-        let admin = operators_socket(&settings.data, &store, settings.limits.task.life_max);
+        let authority = Authority { allowed, file: settings.config_file };
+        let admin = operators_socket(&settings.data, &store, settings.limits.task.life_max, authority);
         #[expect(clippy::disallowed_methods, reason = "awaited in stop")]
         let following = tokio::spawn(folder.follow(closing.clone()));
         Ok(Host { address, server, worker, admin, store, closing, following })
@@ -133,12 +135,12 @@ impl Host {
 }
 
 /// The operator's socket; a host that cannot have it (its path is too long, for one) serves without.
-fn operators_socket(data: &Path, store: &Arc<Store>, life_max: Duration) -> Option<Admin> {
-    admin::serve(data, Arc::clone(store), life_max)
+fn operators_socket(data: &Path, store: &Arc<Store>, life_max: Duration, authority: Authority) -> Option<Admin> {
+    admin::serve(data, Arc::clone(store), life_max, authority)
         .inspect_err(|error| {
             tracing::warn!(
                 socket = %admin::socket(data).display(), %error,
-                "no socket for the operator: `kennel tasks retry` works only while this host is stopped"
+                "no socket for the operator: `kennel tasks retry` works only while this host is stopped, and `resume` not at all"
             );
         })
         .ok()

@@ -23,6 +23,7 @@ mod shapes;
 mod wire;
 
 mod architecture;
+mod authorize;
 mod cancel;
 mod cards;
 mod coverage;

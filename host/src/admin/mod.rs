@@ -24,6 +24,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::worker::authorize::{Authority, ResumeError};
 use crate::worker::retry::{self, RetryError, Version};
 
 pub(crate) use ask::{Asked, ask, is_served};
@@ -45,6 +46,7 @@ pub(crate) struct Admin {
 struct Desk {
     store: Arc<Store>,
     life_max: Duration,
+    authority: Authority,
 }
 
 /// The body of a retry.
@@ -72,17 +74,17 @@ pub(crate) fn socket(data: &Path) -> PathBuf {
 }
 
 /// Listens in a data folder. The caller has its lock, so a socket that is there is a former host's.
-pub(crate) fn serve(data: &Path, store: Arc<Store>, life_max: Duration) -> io::Result<Admin> {
+pub(crate) fn serve(data: &Path, store: Arc<Store>, life_max: Duration, authority: Authority) -> io::Result<Admin> {
     let path = socket(data);
     let listener = bind(data, &path)?;
-    let router = router(Desk { store, life_max });
+    let router = router(Desk { store, life_max, authority });
     let closing = CancellationToken::new();
     let closed = closing.clone();
     #[expect(clippy::disallowed_methods, reason = "awaited in stop")]
     let serving = tokio::spawn(async move {
         let serving = axum::serve(listener, router).with_graceful_shutdown(closed.cancelled_owned());
         if let Err(error) = serving.await {
-            tracing::warn!(%error, "the operator's socket is closed; `kennel tasks retry` needs a restart");
+            tracing::warn!(%error, "the operator's socket is closed; `kennel tasks retry` and `resume` need a restart");
         }
     });
     Ok(Admin { path, closing, serving })
@@ -91,7 +93,11 @@ pub(crate) fn serve(data: &Path, store: Arc<Store>, life_max: Duration) -> io::R
 fn router(desk: Desk) -> Router {
     Router::new()
         .route("/tasks/{task}/retry", post(retry_task))
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "No such operation", "there is POST /tasks/ID/retry"))
+        .route("/tasks/{task}/resume", post(resume_task))
+        .fallback(async || {
+            let detail = "there are POST /tasks/ID/retry and POST /tasks/ID/resume";
+            Problem::new(StatusCode::NOT_FOUND, "No such operation", detail)
+        })
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Another method", "operations are asked for with POST")
         })
@@ -138,6 +144,31 @@ async fn retry_task(
     let retried = retry::retry(&desk.store, desk.life_max, &key, order.version).await?;
     tracing::info!(task.id = %retried.task_id, retry_of = %retried.retry_of, "an operator made a task again");
     Ok((StatusCode::CREATED, Json(retried)).into_response())
+}
+
+/// `POST /tasks/{id}/resume`
+async fn resume_task(
+    State(desk): State<Desk>,
+    task: Result<Segments<TaskId>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Segments(task) = task.map_err(|error| Problem::new(error.status(), "No task id", &error.body_text()))?;
+    let key = TaskKey { tenant: TenantId::default_tenant(), task };
+    let resumed = desk.authority.resume(&desk.store, &key).await?;
+    tracing::info!(task.id = %resumed.task_id, credential = resumed.credential, "an operator gave a task what it asked for");
+    Ok(Json(resumed).into_response())
+}
+
+impl From<ResumeError> for Problem {
+    fn from(error: ResumeError) -> Problem {
+        let (status, title) = match &error {
+            ResumeError::NotFound(_) => (StatusCode::NOT_FOUND, "No such task"),
+            ResumeError::NotAsking { .. } => (StatusCode::CONFLICT, "Nothing to give"),
+            ResumeError::NoFile | ResumeError::NotGiven { .. } => (StatusCode::CONFLICT, "Not given"),
+            ResumeError::Unreadable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "The configuration does not read"),
+            ResumeError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not read"),
+        };
+        Problem::new(status, title, &error.to_string())
+    }
 }
 
 impl From<RetryError> for Problem {

@@ -55,6 +55,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         json_type: JsonType::default(),
         limits: HostLimits::default(),
         agent_grants: Default::default(),
+        config_file: None,
         egress: Default::default(),
         pokes: Pokes::On,
         trial: Trial::default(),

@@ -4,7 +4,6 @@ mod a2a;
 pub mod build;
 mod demo;
 pub mod embedded;
-mod file;
 pub mod new;
 mod serve;
 mod tasks;

@@ -11,9 +11,8 @@ use kennel_protocol::AgentId;
 use kennel_store::{Crash, Pokes};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::file;
 use crate::Host;
-use crate::config::{HostLimits, JsonType, Pace, Settings, TaskLimits, Trial};
+use crate::config::{self, HostLimits, JsonType, Pace, Settings, TaskLimits, Trial};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -113,7 +112,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         task: TaskLimits { journal_rows_max: args.journal_rows, ..TaskLimits::default() },
         ..HostLimits::default()
     };
-    let configured = args.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
+    let configured = args.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
     let settings = Settings {
         listen: args.listen,
         data: args.data,
@@ -123,6 +122,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         json_type: args.json_type,
         limits,
         agent_grants: configured.agents,
+        config_file: args.config,
         egress: configured.egress,
         pokes: if args.no_pokes { Pokes::Off } else { Pokes::On },
         trial: args.trial.into(),

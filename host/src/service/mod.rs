@@ -7,7 +7,6 @@ mod cancel;
 mod read;
 mod send;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kennel_protocol::{AgentId, Caller, Error, TaskId};
@@ -16,7 +15,7 @@ use kennel_store::{Scope, Store, StoreError, TaskView};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
-use crate::config::{AgentGrants, HostLimits};
+use crate::config::{Allowed, HostLimits};
 use crate::registry::Registry;
 use crate::work::Work;
 
@@ -29,8 +28,8 @@ pub struct Service {
     broker: Arc<Broker<Work>>,
     registry: Arc<Registry>,
     limits: HostLimits,
-    /// What operators allow agents, by name; `*` is for all.
-    grants: Arc<BTreeMap<String, AgentGrants>>,
+    /// What the operator allows agents.
+    allowed: Allowed,
     /// The host is stopping: whoever waits for a task gets it as it stands, for it goes on at the next start.
     closing: CancellationToken,
 }
@@ -45,8 +44,8 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// Bounds.
     pub limits: HostLimits,
-    /// What operators allow agents, by name; `*` is for all.
-    pub grants: Arc<BTreeMap<String, AgentGrants>>,
+    /// What the operator allows agents.
+    pub allowed: Allowed,
     /// Cancelled when the host stops.
     pub closing: CancellationToken,
 }
@@ -54,8 +53,8 @@ pub struct Parts {
 impl Service {
     /// Operations over these parts.
     pub fn new(parts: Parts) -> Service {
-        let Parts { store, broker, registry, limits, grants, closing } = parts;
-        Service { store, broker, registry, limits, grants, closing }
+        let Parts { store, broker, registry, limits, allowed, closing } = parts;
+        Service { store, broker, registry, limits, allowed, closing }
     }
 
     /// The agents behind the operations.

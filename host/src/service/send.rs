@@ -167,7 +167,7 @@ impl Service {
             request.configuration.as_ref().is_some_and(|configuration| configuration.return_immediately);
         let known = &version.agent.card().extensions;
         let active = extensions.into_iter().filter(|uri| known.iter().any(|extension| extension.uri == *uri)).collect();
-        let granted = AgentGrants::of(&self.grants, agent.as_str());
+        let granted = self.allowed.of(agent.as_str());
         let facts = RequestFacts {
             accepted_output_modes: request.configuration.unwrap_or_default().accepted_output_modes,
             extensions: active,

@@ -16,7 +16,6 @@ use super::kv::{Given, Values, is_kv};
 use super::outside::{Grants, outside_key};
 use super::supervise::grants;
 use super::{Worker, logs, run};
-use crate::config::AgentGrants;
 use crate::work::{Bare, BareEnd};
 
 /// The longest sleep of a run that no restart would resume.
@@ -131,7 +130,7 @@ pub(crate) async fn answer(worker: Arc<Worker>, bare: Bare) {
         values: Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max),
         clock,
         started,
-        grants: Arc::new(grants(AgentGrants::of(&worker.grants, facts.agent.as_str()), version.agent.card())),
+        grants: Arc::new(grants(worker.allowed.of(facts.agent.as_str()), version.agent.card())),
         worker: Arc::clone(&worker),
         calls: 0,
     };

@@ -5,6 +5,7 @@
 
 mod activation;
 mod artifacts;
+pub(crate) mod authorize;
 mod bare;
 mod body;
 mod books;
@@ -27,7 +28,6 @@ mod supervise;
 pub(crate) mod verdict;
 mod waits;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Hold, Slot};
-use crate::config::{AgentGrants, HostLimits, Trial};
+use crate::config::{Allowed, HostLimits, Trial};
 use crate::gate::Gate;
 use crate::registry::{Registry, Version};
 use crate::work::{Assignment, Entry, Past, RequestFacts, TaskFacts, Work};
@@ -77,8 +77,8 @@ pub(crate) struct Parts {
     pub sandbox_limits: Limits,
     /// How many guests wait for memory.
     pub memory_pressure: watch::Receiver<usize>,
-    /// What operators allow agents, by name; `*` is for all.
-    pub grants: Arc<BTreeMap<String, AgentGrants>>,
+    /// What the operator allows agents.
+    pub allowed: Allowed,
     /// The way out.
     pub gate: Arc<Gate>,
 }
@@ -92,7 +92,7 @@ pub(crate) struct Worker {
     pub(crate) trial: Trial,
     pub(crate) sandbox_limits: Limits,
     pub(crate) memory_pressure: watch::Receiver<usize>,
-    pub(crate) grants: Arc<BTreeMap<String, AgentGrants>>,
+    pub(crate) allowed: Allowed,
     pub(crate) gate: Arc<Gate>,
     /// Where sockets are served.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -120,7 +120,7 @@ impl Worker {
             trial: parts.trial,
             sandbox_limits: parts.sandbox_limits,
             memory_pressure: parts.memory_pressure,
-            grants: parts.grants,
+            allowed: parts.allowed,
             gate: parts.gate,
             runtime: tokio::runtime::Handle::current(),
             commits: TaskTracker::new(),
@@ -133,6 +133,7 @@ impl Worker {
         worker.tasks.spawn(Arc::clone(&worker).take_work(work));
         worker.tasks.spawn(Arc::clone(&worker).claim_runs());
         worker.tasks.spawn(Arc::clone(&worker).look_for_orphans());
+        worker.tasks.spawn(Arc::clone(&worker).follow_allowed());
         worker
     }
 
@@ -232,6 +233,19 @@ impl Worker {
                 Ok(0) => {}
                 Ok(given_back) => tracing::warn!(tasks = given_back, "leases without a holder were given back"),
                 Err(error) => tracing::warn!(%error, "leases could not be looked over; trying again"),
+            }
+        }
+    }
+
+    /// Wakes tasks that wait for what the operator has given meanwhile: at the start, and whenever something else is allowed.
+    async fn follow_allowed(self: Arc<Self>) {
+        let mut changes = self.allowed.watch();
+        changes.mark_changed();
+        while let Some(Ok(())) = self.stopping.run_until_cancelled(changes.changed()).await {
+            if let Err(error) = authorize::wake_granted(&self.store, &self.allowed).await {
+                tracing::warn!(%error, "tasks that wait for a credential could not be looked over; trying again");
+                changes.mark_changed();
+                self.stopping.run_until_cancelled(tokio::time::sleep(LOAD_RETRY)).await;
             }
         }
     }

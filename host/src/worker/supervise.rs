@@ -99,6 +99,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let names = (key.tenant.clone(), key.task.clone());
     let values =
         Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max);
+    let allowed = worker.allowed.all();
     let shared = Arc::new(Facts {
         store: Arc::clone(&worker.store),
         subject: Subject { task: key.task.clone(), context: facts.context.clone() },
@@ -110,8 +111,8 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
         values,
         begun: AtomicBool::new(begun),
         course: Arc::new(Course::default()),
-        grants: grants(AgentGrants::of(&worker.grants, facts.agent.as_str()), version.agent.card()),
-        all_grants: Arc::clone(&worker.grants),
+        grants: grants(AgentGrants::of(&allowed, facts.agent.as_str()), version.agent.card()),
+        all_grants: allowed,
         egress: Arc::clone(&worker.gate),
         runtime: worker.runtime.clone(),
         registry: Arc::clone(&worker.registry),
@@ -310,6 +311,8 @@ impl Supervisor {
         let (stopping, drained) = (self.worker.stopping.clone(), self.worker.drained.clone());
         let broker = Arc::clone(&self.worker.broker);
         let mut pressure = self.worker.memory_pressure.clone();
+        let mut allowed = self.worker.allowed.watch();
+        allowed.mark_changed();
         let mut leaves_at = None;
         loop {
             let stand = *course.borrow_and_update();
@@ -341,11 +344,23 @@ impl Supervisor {
                 }
                 () = at(leaves_at), if waits => return Over::Leave,
                 () = broker.pressed(), if waits => return Over::Leave,
+                // Seen once the wait has begun, also if it changed before.
+                _ = allowed.changed(), if waits && self.asks() => if self.is_outdated() { return Over::Leave },
                 () = short_of(&mut pressure), if waits && control.holds_memory() => return Over::Leave,
                 () = stopping.cancelled(), if stand.wait.is_some_and(|wait| self.outlasts_drain(wait)) => return Over::Leave,
                 () = drained.cancelled() => return Over::Leave,
             }
         }
+    }
+
+    /// Whether the task waits for authorization.
+    fn asks(&self) -> bool {
+        self.lane.with_fold(|fold, _| fold.status.state == TaskState::AuthRequired)
+    }
+
+    /// Whether the operator allows something else by now: a fresh activation finds it.
+    fn is_outdated(&self) -> bool {
+        !Arc::ptr_eq(&self.facts.all_grants, &self.worker.allowed.all())
     }
 
     /// How long a wait keeps its instance.
@@ -447,7 +462,14 @@ impl Supervisor {
         // Before the commit after which somebody may claim it.
         self.hold = None;
         if self.lane.release(Wait { due: Some(due), ..wait }).await.is_err() {
-            self.give_back(Attempt::DoesNotCount, "something came when it was about to wait", Duration::ZERO).await;
+            return self.give_back(Attempt::DoesNotCount, "something came when it was about to wait", Duration::ZERO).await;
+        }
+        // Looked at after the commit: what is allowed from now on finds it parked.
+        if self.asks()
+            && self.is_outdated()
+            && let Err(error) = self.worker.store.wake(self.lane.claim().key()).await
+        {
+            tracing::warn!(task.id = %self.facts.subject.task, %error, "a task that waits for a credential was not woken");
         }
     }
 

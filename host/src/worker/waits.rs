@@ -26,15 +26,18 @@ struct Prompt {
     step: TaskStep,
     draft: Draft,
     timeout: Option<Duration>,
+    /// What the guest is told if nobody answers in time.
     timed_out: Answer,
+    /// What it is told at once, unless a client has answered: the operator has given what it asks for.
+    granted: Option<Answer>,
 }
 
 /// Why a prompt ended.
 enum Prompted {
     /// This message answered it.
     Answer(InboxMessage),
-    /// Nobody did in time.
-    TimedOut,
+    /// Nobody did: what the guest is told instead.
+    Otherwise(Answer),
     /// The guest gets this error.
     Refused(GuestError),
 }
@@ -201,10 +204,10 @@ impl Activation {
             prompt.metadata = Some(metadata.with(INPUT_KEY, &wrapped("schema", schema)));
         }
         let timed_out = Answer::Input(Input::TimedOut);
-        let prompt = Prompt { step: TaskStep::RequireInput, draft: prompt, timeout, timed_out };
+        let prompt = Prompt { step: TaskStep::RequireInput, draft: prompt, timeout, timed_out, granted: None };
         match self.prompt(asked, prompt).await? {
             Prompted::Refused(error) => Err(error.into()),
-            Prompted::TimedOut => Ok(Answer::Input(Input::TimedOut)),
+            Prompted::Otherwise(answer) => Ok(answer),
             Prompted::Answer(inbound) => {
                 let message = Box::new(inbound.message);
                 // The service accepted the message by this same schema, so a value is found.
@@ -219,9 +222,11 @@ impl Activation {
             let text = format!("the card does not ask for a credential named {}", request.credential);
             return self.answer_value(&asked, Err(GuestError::new(ErrorKind::Denied, "credential", text))).await;
         }
-        if !asked.under_way && self.facts.grants.credentials.contains_key(&request.credential) {
+        let granted = self.facts.grants.credentials.contains_key(&request.credential);
+        let granted = granted.then(|| Answer::Auth(Auth::Granted(request.credential.clone())));
+        if let Some(granted) = granted.clone().filter(|_| !asked.under_way) {
             // The operator has given it already: nobody needs to be asked.
-            return self.answer_value(&asked, Ok(Answer::Auth(Auth::Granted(request.credential)))).await;
+            return self.answer_value(&asked, Ok(granted)).await;
         }
         let wanted = serde_json::json!({
             "credential": request.credential, "scopes": request.scopes, "url": request.url,
@@ -229,17 +234,20 @@ impl Activation {
         let metadata = prompt.metadata.take().unwrap_or_else(JsonObject::empty);
         prompt.metadata = Some(metadata.with(AUTH_KEY, &JsonValue::from_value(&wanted)));
         let timed_out = Answer::Auth(Auth::TimedOut);
-        let prompt = Prompt { step: TaskStep::RequireAuth, draft: prompt, timeout: request.timeout, timed_out };
+        let timeout = request.timeout;
+        let prompt = Prompt { step: TaskStep::RequireAuth, draft: prompt, timeout, timed_out, granted };
         match self.prompt(asked, prompt).await? {
             Prompted::Refused(error) => Err(error.into()),
-            Prompted::TimedOut => Ok(Answer::Auth(Auth::TimedOut)),
+            Prompted::Otherwise(answer) => Ok(answer),
             Prompted::Answer(inbound) => Ok(Answer::Auth(Auth::Reply(Box::new(inbound.message)))),
         }
     }
 
     /// Asks and waits.
     async fn prompt(&mut self, mut asked: Asked, prompt: Prompt) -> Result<Prompted, Refusal> {
-        let timed_out = Recorded::Answer(prompt.timed_out.clone());
+        // A credential that is there ends the wait as its time does: behind a request to stop and behind a client's answer.
+        let is_granted = prompt.granted.is_some();
+        let otherwise = prompt.granted.clone().unwrap_or_else(|| prompt.timed_out.clone());
         if asked.under_way {
             self.artifacts().say(&prompt.draft.parts).ok();
         } else if let Some(inbound) = self.answered_before(&asked).await? {
@@ -248,7 +256,7 @@ impl Activation {
             self.answer_value(&asked, Err(error.clone())).await.ok();
             return Ok(Prompted::Refused(error));
         }
-        let mut due = asked.due;
+        let mut due = if is_granted { Some(asked.at.timestamp()) } else { asked.due };
         loop {
             match self.wait_for(asked.seq, due).await {
                 Woken::Message(inbound) => {
@@ -265,8 +273,8 @@ impl Activation {
                     while self.close_prompt(&asked, &recorded, taken).await? == Closed::StillOpen {}
                     return Ok(Prompted::Refused(error));
                 }
-                Woken::TimedOut => match self.close_prompt(&asked, &timed_out, None).await? {
-                    Closed::ByUs => return Ok(Prompted::TimedOut),
+                Woken::TimedOut => match self.close_prompt(&asked, &Recorded::Answer(otherwise.clone()), None).await? {
+                    Closed::ByUs => return Ok(Prompted::Otherwise(otherwise)),
                     // An answer was accepted at the last moment: it goes before the time-out, and it is on its way here.
                     Closed::ByAnswer => due = None,
                     Closed::StillOpen => {}
@@ -293,7 +301,7 @@ impl Activation {
 
     /// Shows a prompt: event and row in one transaction. The inner error is the guest's.
     async fn put_prompt(&mut self, asked: &mut Asked, prompt: Prompt) -> Result<Result<(), GuestError>, Refusal> {
-        let Prompt { step, draft, timeout, timed_out: _ } = prompt;
+        let Prompt { step, draft, timeout, .. } = prompt;
         if let Err(error) = self.check(step) {
             return Ok(Err(error));
         }

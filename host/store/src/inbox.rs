@@ -170,7 +170,7 @@ fn next_number(connection: &Connection, key: &TaskKey) -> Result<i64, rusqlite::
 }
 
 /// A parked run has something to go on with; a ready or leased one finds it by itself.
-fn make_ready(connection: &Connection, key: &TaskKey, now_ms: i64) -> Result<(), rusqlite::Error> {
+pub(crate) fn make_ready(connection: &Connection, key: &TaskKey, now_ms: i64) -> Result<(), rusqlite::Error> {
     query(connection, "UPDATE run SET state = ?, due_ms = ? WHERE tenant = ? AND task = ? AND state = ?")?
         .bind(run_state::READY)
         .bind(now_ms)

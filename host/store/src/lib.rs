@@ -41,7 +41,7 @@ pub use inbox::ChildStop;
 pub use inspect::{Inspected, Inspector, RunRow, RunState, TaskFilter, TaskLine};
 pub use journal::{CHECKPOINT, JournalEnd, JournalRow, NewAnswer, NewCall};
 pub use kv::{KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
-pub use read::{Artifacts, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};
+pub use read::{Artifacts, Asking, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};
 pub use registry::AgentRow;
 pub use rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, Inbound,

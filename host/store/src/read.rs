@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{Artifact, Message, Part, StreamResponse, Task, TaskState};
-use kennel_protocol::{Epoch, Seq, TaskId, Timestamp, Ver};
+use kennel_protocol::{AgentId, Epoch, Seq, TaskId, TenantId, Timestamp, Ver};
 use rusqlite::{Connection, Row};
 
 use crate::claims::{digest, id};
@@ -426,6 +426,44 @@ pub(crate) fn related_ids(
     .bind(except.as_str())
     .bind(i64::from(limit))
     .all(|row| Ok(id(text(row, 0)?)?))
+}
+
+/// A parked task that has asked for authorization.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// The task.
+    pub key: TaskKey,
+    /// Its agent.
+    pub agent: AgentId,
+    /// The event that asks.
+    pub prompt: StreamResponse,
+}
+
+/// Parked tasks that have asked for authorization, ordered by id. `agents`: only theirs.
+pub(crate) fn asking(
+    connection: &Connection,
+    tenant: &TenantId,
+    agents: Option<&[AgentId]>,
+    (after, limit): (&str, u32),
+) -> Result<Vec<Asking>, StoreError> {
+    let agents = agents.map(serde_json::to_string).transpose();
+    query(
+        connection,
+        "SELECT run.task, run.agent, event.body FROM run \
+         JOIN task ON task.tenant = run.tenant AND task.id = run.task \
+         JOIN event ON event.tenant = run.tenant AND event.task = run.task AND event.seq = task.rev \
+         WHERE run.tenant = ?1 AND run.task > ?2 AND run.state = 2 AND task.state = ?3 \
+         AND (?4 IS NULL OR run.agent IN (SELECT value FROM json_each(?4))) ORDER BY run.task LIMIT ?5",
+    )?
+    .bind(tenant.as_str())
+    .bind(after)
+    .bind(state_number(TaskState::AuthRequired))
+    .bind(agents.map_err(|error| StoreError::Corrupt(error.to_string()))?)
+    .bind(i64::from(limit))
+    .all(|row| {
+        let key = TaskKey { tenant: tenant.clone(), task: id(text(row, 0)?)? };
+        Ok::<_, StoreError>(Asking { key, agent: id(text(row, 1)?)?, prompt: parse(bytes(row, 2)?)? })
+    })
 }
 
 /// What waits in a task's inbox for its agent.

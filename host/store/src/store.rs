@@ -19,7 +19,7 @@ use crate::db::Readers;
 use crate::error::{OpenError, StoreError};
 use crate::journal::{JournalEnd, JournalRow};
 use crate::kv::{KvChange, KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
-use crate::read::{EventRow, ListFilter, Page, TaskView, Waiting};
+use crate::read::{Asking, EventRow, ListFilter, Page, TaskView, Waiting};
 use crate::registry::AgentRow;
 use crate::rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask,
@@ -27,7 +27,9 @@ use crate::rows::{
 };
 use crate::trial::Trial;
 use crate::wake::{FALLBACK_POLL, Pokes, Subscription, Sweep, TaskKey, Wakes};
-use crate::writer::{self, Again, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, WriterHandle};
+use crate::writer::{
+    self, Again, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, Wake, WriterHandle,
+};
 use crate::{blob, claims, kv, open, read, registry, whole};
 
 /// How a store is opened.
@@ -213,6 +215,24 @@ impl Store {
             Outcome::GivenBack(committed) => Ok(committed),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// A parked run may be claimed at once: it has something to go on with that does not stand in its inbox. Any other run is left alone.
+    pub async fn wake(&self, key: &TaskKey) -> Result<(), StoreError> {
+        let wake = Wake { key: key.clone(), at: self.clock.now() };
+        self.handle.write(Op::Wake(Box::new(wake))).await.map(drop)
+    }
+
+    /// Parked tasks that have asked for authorization, ordered by id. `agents`: only theirs.
+    pub async fn asking(
+        &self,
+        tenant: &TenantId,
+        agents: Option<Vec<AgentId>>,
+        after: Option<&TaskId>,
+        limit: u32,
+    ) -> Result<Vec<Asking>, StoreError> {
+        let (tenant, after) = (tenant.clone(), after.map(TaskId::to_string).unwrap_or_default());
+        self.readers.read(move |connection| read::asking(connection, &tenant, agents.as_deref(), (&after, limit))).await
     }
 
     /// Gives back runs that are leased to this host and that it holds neither now nor held at the call before; returns how many.

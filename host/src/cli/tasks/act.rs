@@ -1,4 +1,4 @@
-//! `kennel tasks retry` and `kennel tasks replay`: the two verbs that do more than look. `replay` writes nothing all the same.
+//! `kennel tasks retry`, `resume` and `replay`: the verbs that do more than look. `replay` writes nothing all the same.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,12 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use kennel_store::{Clock, OpenError, Pokes, Store, StoreOptions, TaskKey};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::show::begin_of;
 use super::words::{count, object, short};
 use super::{Found, Out};
 use crate::admin::{self, Asked, RetryOrder};
 use crate::config::TaskLimits;
+use crate::worker::authorize::Resumed;
 use crate::worker::rehearse::{Rehearsed, rehearse};
 use crate::worker::retry::{self, Retried, Version};
 use crate::worker::verdict::{Deed, Rehearsal, Verdict};
@@ -27,12 +30,7 @@ pub(super) async fn retry(found: Found, data: &Path, same_version: bool, out: &m
     // A store that is opened below cleans up at its end only if nobody else looks.
     drop(inspector);
     let path = format!("/tasks/{}/retry", key.task);
-    let asked = admin::ask(data, &path, &RetryOrder { version }).await;
-    let asked = asked.with_context(|| {
-        let socket = admin::socket(data);
-        format!("the host at {} did not answer; look at its log, or stop it and try again", socket.display())
-    })?;
-    let (retried, hosted) = match asked {
+    let (retried, hosted) = match ask(data, &path, &RetryOrder { version }).await? {
         Asked::Done(retried) => (retried, true),
         Asked::Refused(problem) => bail!("{}", problem.detail),
         Asked::Nobody => (without_host(&key, data, version).await?, false),
@@ -42,6 +40,33 @@ pub(super) async fn retry(found: Found, data: &Path, same_version: bool, out: &m
     } else {
         told(&retried, hosted, out)?;
     }
+    Ok(())
+}
+
+/// Asks the running host.
+async fn ask<T: DeserializeOwned>(data: &Path, path: &str, order: &impl Serialize) -> anyhow::Result<Asked<T>> {
+    admin::ask(data, path, order).await.with_context(|| {
+        let socket = admin::socket(data);
+        format!("the host at {} did not answer; look at its log, or stop it and try again", socket.display())
+    })
+}
+
+/// Lets a task go on that waits for a credential. Without a host there is nothing to do: one that starts finds it.
+pub(super) async fn resume(found: Found, data: &Path, out: &mut Out<'_>) -> anyhow::Result<()> {
+    let path = format!("/tasks/{}/resume", found.key.task);
+    let resumed: Resumed = match ask(data, &path, &()).await? {
+        Asked::Done(resumed) => resumed,
+        Asked::Refused(problem) => bail!("{}", problem.detail),
+        Asked::Nobody => bail!(
+            "no host runs on {}; start `kennel serve` with a configuration that has the credential, and the task goes on by itself",
+            data.display()
+        ),
+    };
+    if out.is_json() {
+        return Ok(out.json(&resumed)?);
+    }
+    let Resumed { task_id, agent, credential } = resumed;
+    out.line(&format!("task {task_id} goes on: {agent} has the credential {credential}"))?;
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! `kennel tasks`: an operator's verbs on a data folder, with or without a running host. Who looks opens the database read only; who
-//! writes (`retry`) asks the running host, or takes its place for a moment.
+//! writes (`retry`, `resume`) asks the running host, or takes its place for a moment.
 //!
 //! Never here: A2A (a client's view is `kennel a2a task`), SQL. Exit codes: 0 done, 1 failed, refused or not alike, 2 wrong usage.
 
@@ -34,6 +34,7 @@ Examples:
   kennel tasks why 0198f2 --data data                   what a task waits for, in one sentence
   kennel tasks journal 0198f2 --data data               what its agent called, and what it was told
   kennel tasks retry 0198f2 --data data                 a task that failed, made again
+  kennel tasks resume 0198f2 --data data                a task whose agent has been given a credential
   kennel tasks replay 0198f2 --data data --component new.wasm";
 
 /// What `kennel tasks` was told.
@@ -85,6 +86,11 @@ Examples:
   kennel tasks retry 0198f2 --data data                     with the version that its agent has now
   kennel tasks retry 0198f2 --data data --same-version      with the component that it ran before")]
     Retry(RetryArgs),
+    /// Let a task go on that waits for a credential: the host reads its configuration again
+    #[command(before_help = "\
+Examples:
+  kennel tasks resume 0198f2 --data data")]
+    Resume(OneArgs),
     /// Repeat a task's journal against a component and show the first difference; nothing is touched
     #[command(before_help = "\
 Examples:
@@ -217,6 +223,10 @@ async fn verb(verb: Verb, out: &mut Out<'_>) -> anyhow::Result<ExitCode> {
         Verb::Retry(args) => {
             let found = Found::open(&args.one).await?;
             act::retry(found, &args.one.data.data, args.same_version, out).await?;
+        }
+        Verb::Resume(args) => {
+            let found = Found::open(&args).await?;
+            act::resume(found, &args.data.data, out).await?;
         }
         Verb::Replay(args) => {
             let found = Found::open(&args.one).await?;

@@ -219,7 +219,8 @@ fn waits(case: Case, facts: &Facts, said: &str) -> String {
             format!("It waits for its client's answer{} since {asked}; {goes_on}", quoted(" to ", said))
         }
         Case::WaitsForCredential => {
-            format!("It waits for a credential{} since {asked}; {goes_on}", quoted(", asked for by ", said))
+            let asked = format!("{} since {asked}", quoted(", asked for by ", said));
+            format!("It waits for a credential{asked}; `kennel tasks resume` once it is configured; {goes_on}")
         }
         Case::WaitsForMessage => format!("It waits for its client's next message since {asked}; {goes_on}"),
         Case::Sleeps => format!("It sleeps{until}"),
@@ -418,7 +419,7 @@ mod tests {
             last: call("task.require-auth", Some(later(60))),
             ..facts(TaskState::AuthRequired, Some(run(RunState::Parked)))
         };
-        let text = "It waits for a credential, asked for by “I need the vault.” since 12:03:04 UTC; in 1 min it goes on without one.";
+        let text = "It waits for a credential, asked for by “I need the vault.” since 12:03:04 UTC; `kennel tasks resume` once it is configured; in 1 min it goes on without one.";
         check(&asks, Case::WaitsForCredential, text);
     }
 

@@ -1,6 +1,7 @@
 //! A run that is released is ready or parked, decided inside its transaction: whatever comes around it, no wake-up is lost.
 
-use kennel_protocol::types::TaskState::{InputRequired, Working};
+use kennel_protocol::TenantId;
+use kennel_protocol::types::TaskState::{AuthRequired, InputRequired, Working};
 
 use super::lab::{EPOCH_MS, Holder, Lab, answer, at, at_once, cancel_order, client_message, delivery};
 use crate::Claimable;
@@ -242,4 +243,37 @@ async fn only_a_wait_that_goes_on_forgives_earlier_tries() {
         holder.release(&lab.store, Some(at(60_000))).await.unwrap();
         assert_eq!(lab.run(holder.key()).unwrap().attempts, attempts, "a message waits: {message}");
     }
+}
+
+#[tokio::test]
+async fn a_parked_run_can_be_woken_and_any_other_is_left_alone() {
+    let lab = Lab::new().await;
+    let mut holder = working(&lab).await;
+    lab.store.wake(holder.key()).await.unwrap();
+    assert_eq!(lab.run(holder.key()).unwrap().state, 1, "leased");
+    holder.release(&lab.store, Some(at(60_000))).await.unwrap();
+    lab.store.wake(holder.key()).await.unwrap();
+    let run = lab.run(holder.key()).unwrap();
+    assert_eq!((run.state, run.due_ms), (0, Some(EPOCH_MS)));
+    assert_eq!(lab.claimed().await.unwrap().claim.key(), holder.key());
+}
+
+#[tokio::test]
+async fn parked_tasks_that_ask_for_authorization_are_found_with_their_prompts() {
+    let lab = Lab::new().await;
+    let mut holder = working(&lab).await;
+    let tenant: &TenantId = &holder.key().tenant.clone();
+    holder.show(&lab.store, AuthRequired, Some("prompt")).await;
+    let asking = |agents, after| lab.store.asking(tenant, agents, after, 10);
+    assert!(asking(None, None).await.unwrap().is_empty(), "it is at work");
+    holder.release(&lab.store, None).await.unwrap();
+    let found = asking(None, None).await.unwrap();
+    assert_eq!((found.len(), &found[0].key), (1, holder.key()));
+    assert!(serde_json::to_string(&found[0].prompt).unwrap().contains("AUTH_REQUIRED"));
+    let agent = found[0].agent.clone();
+    assert_eq!(asking(Some(vec![agent]), None).await.unwrap().len(), 1);
+    assert!(asking(Some(vec!["nobody".parse().unwrap()]), None).await.unwrap().is_empty());
+    assert!(asking(None, Some(&holder.key().task)).await.unwrap().is_empty(), "nothing comes after it");
+    let other = lab.held("other").await;
+    assert!(lab.store.asking(&other.key().tenant, None, None, 10).await.unwrap().is_empty(), "another tenant has none");
 }

@@ -151,6 +151,7 @@ fn is_stamped(op: &Op, outcome: &Outcome) -> bool {
         | Outcome::Delivered(_)
         | Outcome::Claimed(_)
         | Outcome::GivenBack(_)
+        | Outcome::Woken
         | Outcome::Changed(_)
         | Outcome::Written => false,
     }
@@ -206,6 +207,10 @@ fn apply_one(
         Op::EndByForce(end) => Outcome::EndedByForce(claims::end_by_force(connection, end, commit_id, told)?),
         Op::Claim(order) => Outcome::Claimed(claims::claim(connection, order)?),
         Op::GiveBack(back) => Outcome::GivenBack(claims::give_back(connection, back)?),
+        Op::Wake(wake) => {
+            inbox::make_ready(connection, &wake.key, wake.at.millis())?;
+            Outcome::Woken
+        }
         Op::Blob(chunk) => {
             blob::write(connection, chunk)?;
             Outcome::Written

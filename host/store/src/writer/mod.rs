@@ -48,6 +48,7 @@ pub(crate) enum Op {
     EndByForce(Box<EndByForce>),
     Claim(ClaimOrder),
     GiveBack(Box<GiveBack>),
+    Wake(Box<Wake>),
     Blob(Box<BlobChunk>),
     SetAgent(Box<SetAgent>),
     RemoveAgent(TenantId, AgentId),
@@ -98,6 +99,13 @@ pub(crate) struct GiveBack {
     pub(crate) due: Timestamp,
 }
 
+/// A parked run that has something to go on with which does not stand in its inbox.
+#[derive(Clone, Debug)]
+pub(crate) struct Wake {
+    pub(crate) key: TaskKey,
+    pub(crate) at: Timestamp,
+}
+
 /// A piece of a large content.
 #[derive(Clone, Debug)]
 pub(crate) struct BlobChunk {
@@ -127,6 +135,7 @@ pub(crate) enum Outcome {
     EndedByForce(Committed),
     Claimed(Vec<ClaimedRun>),
     GivenBack(Committed),
+    Woken,
     /// Whether what was expected was so.
     Changed(bool),
     Written,
@@ -143,6 +152,7 @@ impl Op {
             Op::Cancel(order) => Some(&order.key),
             Op::EndByForce(end) => Some(&end.claim.key),
             Op::GiveBack(back) => Some(&back.claim.key),
+            Op::Wake(wake) => Some(&wake.key),
             Op::Claim(_) | Op::Blob(_) | Op::SetAgent(_) | Op::RemoveAgent(..) | Op::Kv(_) | Op::Close => None,
         }
     }
@@ -160,7 +170,8 @@ impl Op {
             | Op::Deliver(_)
             | Op::Cancel(_)
             | Op::EndByForce(_)
-            | Op::GiveBack(_) => self.key().map(|key| &key.tenant),
+            | Op::GiveBack(_)
+            | Op::Wake(_) => self.key().map(|key| &key.tenant),
         }
     }
 
@@ -192,6 +203,7 @@ impl Op {
             | Op::EndByForce(_)
             | Op::Claim(_)
             | Op::GiveBack(_)
+            | Op::Wake(_)
             | Op::SetAgent(_)
             | Op::RemoveAgent(..)
             | Op::Close => 0,
@@ -361,7 +373,7 @@ impl Writer {
             self.wakes.park(op.now, due);
         }
         let may_be_due = match outcome {
-            Outcome::Delivered(_) | Outcome::Canceling(_) | Outcome::GivenBack(_) => true,
+            Outcome::Delivered(_) | Outcome::Canceling(_) | Outcome::GivenBack(_) | Outcome::Woken => true,
             Outcome::Created => match op {
                 Op::Create(new) => new.start == crate::rows::Start::Ready,
                 _ => true,

@@ -1,15 +1,22 @@
 //! What a host is told to do: [`Settings`], and every bound it keeps that is not the sandbox's own.
 //!
-//! Read by the command line alone; nothing else reads the environment.
+//! Made by the command line. The file of `kennel serve --config` is read here, at the start and when the operator says so; nothing else
+//! reads the environment.
+
+mod file;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kennel_egress::{Credential, EgressConfig, Rule};
 use kennel_protocol::AgentId;
 use kennel_store::Pokes;
+use tokio::sync::watch;
+
+pub(crate) use file::read;
 
 /// A host, resolved.
 #[derive(Clone, Debug)]
@@ -30,6 +37,8 @@ pub struct Settings {
     pub limits: HostLimits,
     /// What the operator allows agents, by name; `*` is for all.
     pub agent_grants: BTreeMap<String, AgentGrants>,
+    /// The file that says so, to be read again when the operator asks; none: nothing is allowed.
+    pub config_file: Option<PathBuf>,
     /// Bounds on what leaves the host.
     pub egress: EgressConfig,
     /// Whether commits are announced. Off is for tests: everything is then found by polling.
@@ -110,6 +119,37 @@ impl AgentGrants {
             granted.settings.extend(own.settings.clone());
         }
         granted
+    }
+}
+
+/// What the operator allows the agents of a host, as it is now: it changes when the configuration is read again. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Allowed(Arc<watch::Sender<Arc<BTreeMap<String, AgentGrants>>>>);
+
+impl Allowed {
+    /// By name; `*` is for all.
+    pub fn new(grants: BTreeMap<String, AgentGrants>) -> Allowed {
+        Allowed(Arc::new(watch::Sender::new(Arc::new(grants))))
+    }
+
+    /// Everything, by name. The same pointer until something else is allowed.
+    pub(crate) fn all(&self) -> Arc<BTreeMap<String, AgentGrants>> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// What one agent is allowed.
+    pub(crate) fn of(&self, agent: &str) -> AgentGrants {
+        AgentGrants::of(&self.0.borrow(), agent)
+    }
+
+    /// Something else is allowed from now on. Work that is under way goes on under what it began with.
+    pub(crate) fn replace(&self, grants: BTreeMap<String, AgentGrants>) {
+        self.0.send_replace(Arc::new(grants));
+    }
+
+    /// Told when something else is allowed.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<BTreeMap<String, AgentGrants>>> {
+        self.0.subscribe()
     }
 }
 

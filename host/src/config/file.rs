@@ -7,13 +7,13 @@ use anyhow::{Context, bail};
 use kennel_egress::{Credential, EgressConfig, Network, Rule, Site};
 use serde::Deserialize;
 
-use crate::config::AgentGrants;
+use super::AgentGrants;
 
 /// What the file says, resolved.
 #[derive(Default)]
-pub(super) struct Configured {
-    pub(super) agents: BTreeMap<String, AgentGrants>,
-    pub(super) egress: EgressConfig,
+pub(crate) struct Configured {
+    pub(crate) agents: BTreeMap<String, AgentGrants>,
+    pub(crate) egress: EgressConfig,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +53,7 @@ struct CredentialTable {
 }
 
 /// Reads the file.
-pub(super) fn read(path: &Path) -> anyhow::Result<Configured> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Configured> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the configuration {}; check --config", path.display()))?;
     let file: File = toml::from_str(&text).with_context(|| format!("in the configuration {}", path.display()))?;

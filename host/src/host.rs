@@ -76,7 +76,7 @@ impl Host {
         })?;
         let allowed = Allowed::new(settings.agent_grants);
         let memory_pressure = sandbox.memory_pressure();
-        let registry = Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone()));
+        let registry = Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone(), allowed.clone()));
         let mut folder = Folder::new(&settings.agents, Arc::clone(&registry));
         folder.load().await?;
         let live_max = usize::try_from(settings.limits.live_instances_max).unwrap_or(usize::MAX);

@@ -18,7 +18,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("gate", &[]),
     ("host", &["admin", "api", "broker", "config", "gate", "registry", "service", "worker"]),
     ("intake", &["answer", "registry", "work"]),
-    ("registry", &[]),
+    // An agent without the settings that it requires is not served.
+    ("registry", &["config"]),
     ("service", &["broker", "config", "intake", "registry", "stream", "work"]),
     ("stream", &[]),
     ("work", &["broker", "config", "registry"]),

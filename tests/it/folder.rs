@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Kennel, call, id_of, message, state_of, status_text, text_of, until};
 use crate::http::{Request, WAIT};
 use crate::plugins;
+use crate::tasks::shown;
 
 const COMPLETED: &str = "TASK_STATE_COMPLETED";
 
@@ -252,4 +253,38 @@ fn the_host_serves_on_when_its_agents_folder_goes_away() {
     std::fs::rename(&aside, kennel.agents_folder()).unwrap();
     install(&kennel, "hello", "hello");
     becomes(&kennel, "hello", Some("hello"));
+}
+
+#[test]
+fn an_agent_without_a_setting_that_it_requires_is_refused_with_the_line_to_write() {
+    let mut kennel = Kennel::with(&["resident", "mischief"]).agent_as("worker", "echo").stopped();
+    std::fs::write(kennel.config_file("secret"), "s3cret").unwrap();
+    kennel.configure("");
+    kennel.launch();
+    kennel.says(
+        "an agent is refused: it requires settings that are not set: city (Where it is.); write settings = { city = \"…\" } \
+         under [agents.resident] into the file of `kennel serve --config`",
+    );
+    assert_eq!(first_message(&kennel, "resident").0, 404);
+    install(&kennel, "worker", "resident");
+    kennel.says("under [agents.worker]");
+    assert_eq!(text_of(&kennel.ask("worker", "hello")["artifacts"][0]), "hello", "the old version serves on");
+    // Set while the host runs: the configuration is read again for a task that waits for a credential.
+    let asking = id_of(&kennel.ask("mischief", "auth"));
+    let set = "[agents.resident]\nsettings = { city = \"Rome\" }\n[agents.mischief.credentials.vault]\nheader = \"x\"\n\
+               value-file = \"secret\"\nsites = [\"https://example.com\"]\n";
+    std::fs::write(kennel.config_file("kennel.toml"), set).unwrap();
+    shown(kennel.data_folder(), &["resume", &asking]);
+    becomes(&kennel, "resident", Some("resident"));
+    assert_eq!(status_text(&kennel.ask("resident", "hello")), "I live in Rome.");
+    // Taken away again: it is not served from the next start on, and nobody's tasks are lost.
+    std::fs::write(kennel.config_file("kennel.toml"), "").unwrap();
+    kennel.restart();
+    kennel.says("an agent is refused");
+    assert_eq!(first_message(&kennel, "resident").0, 404);
+    assert_eq!(
+        text_of(&kennel.ask("worker", "hello")["artifacts"][0]),
+        "hello",
+        "and so is the old version after a start"
+    );
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use kennel_protocol::AgentId;
 use tokio_util::sync::CancellationToken;
 
-use super::{Installed, Registry};
+use super::{Installed, Registry, RegistryError};
 
 /// How often the folder is looked over.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -42,6 +42,8 @@ pub(crate) struct Folder {
     seen: HashMap<AgentId, Stamp>,
     /// As read, whether it could be loaded or not.
     read: HashMap<AgentId, Stamp>,
+    /// Refused for what the operator had not set.
+    unset: HashSet<AgentId>,
     /// Files whose names cannot be served, so that each is said once.
     misnamed: HashSet<PathBuf>,
 }
@@ -55,7 +57,8 @@ struct Found {
 impl Folder {
     /// A folder that has not been looked at.
     pub(crate) fn new(path: &Path, registry: Arc<Registry>) -> Folder {
-        Folder { path: path.to_owned(), registry, seen: HashMap::new(), read: HashMap::new(), misnamed: HashSet::new() }
+        let (seen, read, unset, misnamed) = Default::default();
+        Folder { path: path.to_owned(), registry, seen, read, unset, misnamed }
     }
 
     /// Loads what lies in the folder before the host begins to serve.
@@ -76,7 +79,15 @@ impl Folder {
     /// Follows the folder until the host stops.
     pub(crate) async fn follow(mut self, stopping: CancellationToken) {
         let mut readable = true;
+        let mut allowed = self.registry.allowed.watch();
         while stopping.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            if allowed.has_changed().is_ok_and(|changed| changed) {
+                allowed.mark_unchanged();
+                // Perhaps set by now: read again.
+                for name in self.unset.drain() {
+                    self.read.remove(&name);
+                }
+            }
             match self.look().await {
                 Ok(()) => readable = true,
                 Err(error) if readable => {
@@ -145,6 +156,9 @@ impl Folder {
             Ok(done) => tracing::info!(agent.id = %name, ?done, "an agent is served"),
             Err(error) => {
                 tracing::warn!(agent.id = %name, file = %file.path.display(), "an agent is refused: {error}");
+                if let RegistryError::Settings(_) = error {
+                    self.unset.insert(name.clone());
+                }
                 self.keep_former(name).await;
             }
         }

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
 use kennel_protocol::{AgentId, Digest, TenantId, Timestamp};
-use kennel_sandbox::{Agent, LoadError, Sandbox};
+use kennel_sandbox::{Agent, AgentDescription, LoadError, Sandbox};
 use kennel_store::{Store, StoreError};
+
+use crate::config::Allowed;
 
 pub(crate) use folder::{Folder, FolderError};
 
@@ -32,9 +34,44 @@ pub enum RegistryError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The operator has not set what the agent cannot do without.
+    #[error(transparent)]
+    Settings(#[from] MissingSettings),
     /// No component of that digest is stored.
     #[error("the component {0} is not stored on this host")]
     Missing(Digest),
+}
+
+/// Settings that an agent's card requires and nobody has set.
+#[derive(Debug)]
+pub struct MissingSettings {
+    /// The agent.
+    agent: AgentId,
+    /// Name and description of each.
+    missing: Vec<(String, String)>,
+}
+
+impl std::error::Error for MissingSettings {}
+
+impl std::fmt::Display for MissingSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let MissingSettings { agent, missing } = self;
+        let needed: Vec<String> = missing.iter().map(|(name, what)| format!("{name} ({what})")).collect();
+        let lines: Vec<String> = missing.iter().map(|(name, _)| format!("{} = \"…\"", toml_key(name))).collect();
+        let (needed, lines) = (needed.join(", "), lines.join(", "));
+        let agent = toml_key(agent.as_str());
+        write!(
+            f,
+            "it requires settings that are not set: {needed}; write settings = {{ {lines} }} under [agents.{agent}] into \
+             the file of `kennel serve --config`"
+        )
+    }
+}
+
+/// A key as TOML has it.
+fn toml_key(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if bare { name.to_owned() } else { format!("{name:?}") }
 }
 
 /// What an install did.
@@ -54,6 +91,8 @@ pub struct Registry {
     sandbox: Arc<Sandbox>,
     tenant: TenantId,
     default_agent: Option<AgentId>,
+    /// The settings that agents have.
+    allowed: Allowed,
     active: RwLock<BTreeMap<AgentId, Arc<Version>>>,
     /// Every loaded version that somebody still uses.
     versions: Mutex<HashMap<Digest, Weak<Version>>>,
@@ -61,12 +100,13 @@ pub struct Registry {
 
 impl Registry {
     /// A registry with nothing in it. `default_agent`: served at the root too; none: the only agent is.
-    pub fn new(store: Arc<Store>, sandbox: Arc<Sandbox>, default_agent: Option<AgentId>) -> Registry {
+    pub fn new(store: Arc<Store>, sandbox: Arc<Sandbox>, default_agent: Option<AgentId>, allowed: Allowed) -> Registry {
         Registry {
             store,
             sandbox,
             tenant: TenantId::default_tenant(),
             default_agent,
+            allowed,
             active: RwLock::default(),
             versions: Mutex::default(),
         }
@@ -127,6 +167,7 @@ impl Registry {
     /// Makes a component the active version of an agent. On an error the version before serves on.
     pub async fn install(&self, name: &AgentId, bytes: Bytes) -> Result<Installed, RegistryError> {
         let version = self.load(bytes.clone()).await?;
+        self.check_settings(name, version.agent.card())?;
         let before = self.active(name);
         if before.as_ref().is_some_and(|before| before.agent.digest() == version.agent.digest()) {
             return Ok(Installed::Same);
@@ -135,6 +176,14 @@ impl Registry {
         self.store.set_agent(&self.tenant, name, bytes).await?;
         self.activate(name, version);
         Ok(if before.is_some() { Installed::Replaced } else { Installed::New })
+    }
+
+    /// An agent that cannot do its work as it is set is not served.
+    fn check_settings(&self, name: &AgentId, card: &AgentDescription) -> Result<(), MissingSettings> {
+        let set = self.allowed.of(name.as_str()).settings;
+        let missing = card.settings.iter().filter(|setting| setting.required && !set.contains_key(&setting.name));
+        let missing: Vec<_> = missing.map(|setting| (setting.name.clone(), setting.description.clone())).collect();
+        if missing.is_empty() { Ok(()) } else { Err(MissingSettings { agent: name.clone(), missing }) }
     }
 
     fn activate(&self, name: &AgentId, version: Arc<Version>) {
@@ -146,6 +195,7 @@ impl Registry {
         let stored = self.store.agents(&self.tenant).await?;
         let Some(row) = stored.iter().find(|row| row.name == *name) else { return Ok(false) };
         let version = self.version(&row.digest).await?;
+        self.check_settings(name, version.agent.card())?;
         self.activate(name, version);
         Ok(true)
     }
@@ -165,5 +215,21 @@ impl Registry {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MissingSettings;
+
+    #[test]
+    fn a_refusal_names_every_setting_and_the_line_to_write() {
+        let missing = vec![("city".to_owned(), "Where it is.".to_owned()), ("a.b".to_owned(), "Why.".to_owned())];
+        let text = MissingSettings { agent: "my.agent".parse().unwrap(), missing }.to_string();
+        assert_eq!(
+            text,
+            "it requires settings that are not set: city (Where it is.), a.b (Why.); write settings = { city = \"…\", \
+             \"a.b\" = \"…\" } under [agents.\"my.agent\"] into the file of `kennel serve --config`"
+        );
     }
 }

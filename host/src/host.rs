@@ -18,7 +18,9 @@ use crate::config::{Allowed, Settings};
 use crate::gate::Gate;
 use crate::registry::{Folder, FolderError, Registry};
 use crate::service::{self, Service};
+use crate::work::SeenLimits;
 use crate::worker::authorize::Authority;
+use crate::worker::retry::Bounds;
 use crate::worker::{Parts, Worker};
 
 /// How long a start waits for a former host that is still draining.
@@ -65,7 +67,8 @@ impl Host {
     pub async fn start(settings: Settings) -> Result<Host, ServeError> {
         let clock = Clock::system();
         let store = Arc::new(open(&settings, &clock).await?);
-        let sandbox_limits = Limits { cpu_live_max: settings.limits.agent_cpu_max, ..Limits::default() };
+        let sandbox_limits = sandbox_limits(&settings);
+        let seen_limits = SeenLimits::of(&sandbox_limits, &settings.limits.task);
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let sandbox = Sandbox::new(SandboxConfig {
             guest_threads: cores,
@@ -76,7 +79,8 @@ impl Host {
         })?;
         let allowed = Allowed::new(settings.agent_grants);
         let memory_pressure = sandbox.memory_pressure();
-        let registry = Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone(), allowed.clone()));
+        let registry =
+            Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone(), allowed.clone()));
         let mut folder = Folder::new(&settings.agents, Arc::clone(&registry));
         folder.load().await?;
         let live_max = usize::try_from(settings.limits.live_instances_max).unwrap_or(usize::MAX);
@@ -102,13 +106,15 @@ impl Host {
             broker,
             registry,
             limits: settings.limits.clone(),
+            seen_limits: seen_limits.clone(),
             allowed: allowed.clone(),
             closing: closing.clone(),
         });
         let app = App::new(service, settings.limits.clone(), &base_url, settings.json_type, closing.clone());
         let server = api::serve(listener, api::router(app), &settings.limits);
+        let bounds = Bounds { life_max: settings.limits.task.life_max, seen: seen_limits };
         let authority = Authority { allowed, file: settings.config_file };
-        let admin = operators_socket(&settings.data, &store, settings.limits.task.life_max, authority);
+        let admin = operators_socket(&settings.data, &store, bounds, authority);
         #[expect(clippy::disallowed_methods, reason = "awaited in stop")]
         let following = tokio::spawn(folder.follow(closing.clone()));
         Ok(Host { address, server, worker, admin, store, closing, following })
@@ -134,9 +140,20 @@ impl Host {
     }
 }
 
+/// What one activation may use.
+fn sandbox_limits(settings: &Settings) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        cpu_live_max: settings.limits.agent_cpu_max,
+        memory_bytes_max: settings.limits.instance_memory_bytes_max,
+        part_bytes_max: settings.trial.part_bytes_max.unwrap_or(usual.part_bytes_max),
+        ..usual
+    }
+}
+
 /// The operator's socket; a host that cannot have it (its path is too long, for one) serves without.
-fn operators_socket(data: &Path, store: &Arc<Store>, life_max: Duration, authority: Authority) -> Option<Admin> {
-    admin::serve(data, Arc::clone(store), life_max, authority)
+fn operators_socket(data: &Path, store: &Arc<Store>, bounds: Bounds, authority: Authority) -> Option<Admin> {
+    admin::serve(data, Arc::clone(store), bounds, authority)
         .inspect_err(|error| {
             tracing::warn!(
                 socket = %admin::socket(data).display(), %error,

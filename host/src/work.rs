@@ -8,13 +8,13 @@ use std::sync::Arc;
 use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{JsonObject, Message};
 use kennel_protocol::{AgentId, ContextId, Digest, PrincipalId, TaskId, Timestamp};
-use kennel_sandbox::AgentDescription;
+use kennel_sandbox::{AgentDescription, Limits};
 use kennel_store::{Claim, InboxMessage, JournalEnd, NewTask, Position, Store};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot, watch};
 
 use crate::broker::{Hold, Slot};
-use crate::config::AgentGrants;
+use crate::config::{AgentGrants, TaskLimits};
 use crate::registry::Version;
 
 /// Facts of the request that made a task; stored with it, because the agent may ask for them after a restart.
@@ -94,8 +94,10 @@ pub struct KeptAnswer {
     pub question: Digest,
 }
 
-/// Number of the form in which a journal's rows are stored. A host reads every number that it ever wrote.
-pub(crate) const FORMAT: u32 = 1;
+/// Number of the form in which a journal's rows are stored. A host reads every number that it ever wrote. 2: entry 0 has limits.
+pub(crate) const FORMAT: u32 = 2;
+/// The form of an entry without limits, which a host before 2 reads as well.
+const FORMAT_USUAL: u32 = 1;
 /// Number of what calls do and answer. A change that a running agent could tell is a new one.
 pub(crate) const BEHAVIOUR: u32 = 1;
 
@@ -115,34 +117,161 @@ pub struct Entry {
     /// Names of the credentials that it had then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<String>,
+    /// The bounds that its agent can tell, as they were then.
+    #[serde(default, skip_serializing_if = "SeenLimits::are_usual")]
+    pub limits: SeenLimits,
 }
 
 impl Entry {
     /// The entry of a new task.
-    pub(crate) fn new(card: &AgentDescription, granted: &AgentGrants) -> Result<Entry, getrandom::Error> {
+    pub(crate) fn new(
+        card: &AgentDescription,
+        granted: &AgentGrants,
+        limits: SeenLimits,
+    ) -> Result<Entry, getrandom::Error> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
         let asked = card.requests.iter().filter(|request| request.kind == "credential");
         let credentials = asked.filter(|request| granted.credentials.contains_key(&request.name));
         Ok(Entry {
-            format: FORMAT,
+            format: limits.format(),
             behaviour: BEHAVIOUR,
             seed,
             settings: granted.settings.clone(),
             credentials: credentials.map(|request| request.name.clone()).collect(),
+            limits,
         })
     }
 
-    /// The entry of a task that is tried again: as before, with a seed of its own.
-    pub(crate) fn again(self) -> Result<Entry, getrandom::Error> {
+    /// The entry of a task that is tried again: as before, with a seed of its own and the limits that there are now.
+    pub(crate) fn again(self, limits: SeenLimits) -> Result<Entry, getrandom::Error> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
-        Ok(Entry { format: FORMAT, behaviour: BEHAVIOUR, seed, ..self })
+        Ok(Entry { format: limits.format(), behaviour: BEHAVIOUR, seed, limits, ..self })
     }
 
     /// Whether this host can run what begins with it.
     pub fn is_known(&self) -> bool {
         self.format <= FORMAT && self.behaviour <= BEHAVIOUR
+    }
+}
+
+/// The bounds that an agent can tell from inside, as they were when its task began: all its work is done and repeated under them, whatever
+/// the host's options are by then. The names and units are those of [`Limits`] and [`TaskLimits`].
+///
+/// Not here are bounds whose breach is recorded (events, values, requests) and those that count new work only (processor time, rows, log
+/// lines). The stack is that of the release: another one is another [`BEHAVIOUR`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenLimits(Box<Figures>);
+
+/// Apart, because every request and every run carries them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    memory_bytes_max: usize,
+    call_bytes_max: usize,
+    part_bytes_max: usize,
+    message_parts_max: usize,
+    metadata_bytes_max: usize,
+    schema_bytes_max: usize,
+    pendings_max: usize,
+    kv_value_bytes_max: usize,
+    json_depth_max: usize,
+    checkpoint_bytes_max: usize,
+    error_bytes_max: usize,
+    resources_max: usize,
+    artifacts_max: usize,
+    artifact_bytes_max: usize,
+    message_bytes_max: usize,
+}
+
+impl Default for SeenLimits {
+    /// The figures of form 1, under which every task began whose entry has none. Never changed.
+    fn default() -> SeenLimits {
+        SeenLimits(Box::new(Figures {
+            memory_bytes_max: 128 << 20,
+            call_bytes_max: 16 << 20,
+            part_bytes_max: 8 << 20,
+            message_parts_max: 256,
+            metadata_bytes_max: 64 << 10,
+            schema_bytes_max: 64 << 10,
+            pendings_max: 64,
+            kv_value_bytes_max: 256 << 10,
+            json_depth_max: 64,
+            checkpoint_bytes_max: 1 << 20,
+            error_bytes_max: 4 << 10,
+            resources_max: 1_000,
+            artifacts_max: 1_000,
+            artifact_bytes_max: 128 << 20,
+            message_bytes_max: 32 << 20,
+        }))
+    }
+}
+
+impl SeenLimits {
+    /// Those of a host.
+    pub(crate) fn of(sandbox: &Limits, task: &TaskLimits) -> SeenLimits {
+        SeenLimits(Box::new(Figures {
+            memory_bytes_max: sandbox.memory_bytes_max,
+            call_bytes_max: sandbox.call_bytes_max,
+            part_bytes_max: sandbox.part_bytes_max,
+            message_parts_max: sandbox.message_parts_max,
+            metadata_bytes_max: sandbox.metadata_bytes_max,
+            schema_bytes_max: sandbox.schema_bytes_max,
+            pendings_max: sandbox.pendings_max,
+            kv_value_bytes_max: sandbox.kv_value_bytes_max,
+            json_depth_max: sandbox.json_depth_max,
+            checkpoint_bytes_max: sandbox.checkpoint_bytes_max,
+            error_bytes_max: sandbox.error_bytes_max,
+            resources_max: sandbox.resources_max,
+            artifacts_max: task.artifacts_max,
+            artifact_bytes_max: task.artifact_bytes_max,
+            message_bytes_max: task.message_bytes_max,
+        }))
+    }
+
+    /// What an activation may use now: these, and for the rest what the host has.
+    pub(crate) fn sandbox(&self, now: &Limits) -> Limits {
+        Limits {
+            memory_bytes_max: self.0.memory_bytes_max,
+            memory_base_bytes: now.memory_base_bytes,
+            cpu_live_max: now.cpu_live_max,
+            wasm_stack_bytes_max: now.wasm_stack_bytes_max,
+            component_bytes_max: now.component_bytes_max,
+            call_bytes_max: self.0.call_bytes_max,
+            part_bytes_max: self.0.part_bytes_max,
+            message_parts_max: self.0.message_parts_max,
+            metadata_bytes_max: self.0.metadata_bytes_max,
+            schema_bytes_max: self.0.schema_bytes_max,
+            pendings_max: self.0.pendings_max,
+            kv_value_bytes_max: self.0.kv_value_bytes_max,
+            json_depth_max: self.0.json_depth_max,
+            checkpoint_bytes_max: self.0.checkpoint_bytes_max,
+            error_bytes_max: self.0.error_bytes_max,
+            log_lines_max: now.log_lines_max,
+            log_line_bytes_max: now.log_line_bytes_max,
+            resources_max: self.0.resources_max,
+            describe_cpu_max: now.describe_cpu_max,
+            describe_time_max: now.describe_time_max,
+        }
+    }
+
+    /// What a task may gather now: as in [`SeenLimits::sandbox`].
+    pub(crate) fn task(&self, now: TaskLimits) -> TaskLimits {
+        TaskLimits {
+            artifacts_max: self.0.artifacts_max,
+            artifact_bytes_max: self.0.artifact_bytes_max,
+            message_bytes_max: self.0.message_bytes_max,
+            ..now
+        }
+    }
+
+    fn are_usual(&self) -> bool {
+        *self == SeenLimits::default()
+    }
+
+    fn format(&self) -> u32 {
+        if self.are_usual() { FORMAT_USUAL } else { FORMAT }
     }
 }
 
@@ -347,5 +476,24 @@ impl Opening {
     /// Watches whether the task exists.
     pub fn watch(&self) -> watch::Receiver<Opened> {
         self.opened.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_limits_only_where_they_are_not_those_of_the_first_form() {
+        let usual = SeenLimits::of(&Limits::default(), &TaskLimits::default());
+        let small = SeenLimits::of(&Limits { memory_bytes_max: 1 << 20, ..Limits::default() }, &TaskLimits::default());
+        for (limits, format, written) in [(usual, 1, false), (small, 2, true)] {
+            let entry = Entry::default().again(limits.clone()).unwrap();
+            let text = serde_json::to_string(&entry).unwrap();
+            assert_eq!((entry.format, text.contains("limits")), (format, written), "{text}");
+            let read: Entry = serde_json::from_str(&text).unwrap();
+            assert_eq!((read.limits.clone(), read.is_known()), (limits, true));
+            assert_eq!(SeenLimits::of(&read.limits.sandbox(&Limits::default()), &TaskLimits::default()), read.limits);
+        }
     }
 }

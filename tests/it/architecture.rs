@@ -16,7 +16,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cli", &["admin", "config", "work", "worker"]),
     ("config", &[]),
     ("gate", &[]),
-    ("host", &["admin", "api", "broker", "config", "gate", "registry", "service", "worker"]),
+    ("host", &["admin", "api", "broker", "config", "gate", "registry", "service", "work", "worker"]),
     ("intake", &["answer", "registry", "work"]),
     // An agent without the settings that it requires is not served.
     ("registry", &["config"]),

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Kennel, call, id_of, is_over, message, message_to, state_of, text_of, until};
+use crate::harness::{Kennel, call, id_of, is_over, message, message_to, state_of, status_text, text_of, until};
 use crate::http::{Answer, Request, WAIT, exchange};
+use crate::tasks::shown;
 
 const COMPLETED: &str = "TASK_STATE_COMPLETED";
 
@@ -363,4 +364,24 @@ fn a_connection_that_is_idle_does_not_hold_the_end_up() {
     kennel.stop();
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     drop((answer, idle));
+}
+
+#[test]
+fn a_task_is_repeated_under_the_limits_that_it_began_under() {
+    let (large, small) = (["--memory-per-agent", "96", "--test-part-bytes", "4000000"], ["--memory-per-agent", "32", "--test-part-bytes", "1000000"]);
+    for (begun, then, seen) in [(large, small, "true sent"), (small, large, "false part-bytes")] {
+        let mut kennel = Kennel::with(&["measure"]).stopped();
+        kennel.launch_on_trial(&begun);
+        let id = id_of(&kennel.ask("measure", "begin"));
+        kennel.kill9();
+        kennel.launch_on_trial(&then);
+        let done = kennel.answer("measure", &id, "yes");
+        assert_eq!(state_of(&done), COMPLETED, "{done:#}");
+        assert_eq!(status_text(&done), format!("{seen}; {seen}"), "begun under {begun:?}, repeated under {then:?}");
+        let replayed = shown(kennel.data_folder(), &["replay", &id]);
+        assert!(replayed.contains("the task then ended as recorded"), "{replayed}");
+        let new = id_of(&kennel.ask("measure", "begin"));
+        let other = kennel.answer("measure", &new, "yes");
+        assert!(!status_text(&other).contains(seen), "a new task has the new limits: {other:#}");
+    }
 }

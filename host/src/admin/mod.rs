@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path as Segments, State};
@@ -25,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::worker::authorize::{Authority, ResumeError};
-use crate::worker::retry::{self, RetryError, Version};
+use crate::worker::retry::{self, Bounds, RetryError, Version};
 
 pub(crate) use ask::{Asked, ask, is_served};
 
@@ -45,7 +44,7 @@ pub(crate) struct Admin {
 #[derive(Clone)]
 struct Desk {
     store: Arc<Store>,
-    life_max: Duration,
+    bounds: Bounds,
     authority: Authority,
 }
 
@@ -74,10 +73,10 @@ pub(crate) fn socket(data: &Path) -> PathBuf {
 }
 
 /// Listens in a data folder. The caller has its lock, so a socket that is there is a former host's.
-pub(crate) fn serve(data: &Path, store: Arc<Store>, life_max: Duration, authority: Authority) -> io::Result<Admin> {
+pub(crate) fn serve(data: &Path, store: Arc<Store>, bounds: Bounds, authority: Authority) -> io::Result<Admin> {
     let path = socket(data);
     let listener = bind(data, &path)?;
-    let router = router(Desk { store, life_max, authority });
+    let router = router(Desk { store, bounds, authority });
     let closing = CancellationToken::new();
     let closed = closing.clone();
     #[expect(clippy::disallowed_methods, reason = "awaited in stop")]
@@ -141,7 +140,7 @@ async fn retry_task(
     let Segments(task) = task.map_err(|error| Problem::new(error.status(), "No task id", &error.body_text()))?;
     let Json(order) = order.map_err(|error| Problem::new(error.status(), "Not an order", &error.body_text()))?;
     let key = TaskKey { tenant: TenantId::default_tenant(), task };
-    let retried = retry::retry(&desk.store, desk.life_max, &key, order.version).await?;
+    let retried = retry::retry(&desk.store, desk.bounds.clone(), &key, order.version).await?;
     tracing::info!(task.id = %retried.task_id, retry_of = %retried.retry_of, "an operator made a task again");
     Ok((StatusCode::CREATED, Json(retried)).into_response())
 }

@@ -54,6 +54,9 @@ pub(crate) struct ServeArgs {
     /// Memory of all agents together beyond 2 MiB for each; one that needs more waits for its turn
     #[arg(long, default_value_t = 1_024, value_name = "MIB")]
     agent_memory: usize,
+    /// Memory of one agent; a task keeps the bound that it began under
+    #[arg(long, default_value_t = 128, value_name = "MIB")]
+    memory_per_agent: usize,
     /// Processor time that an agent may use in one go, in milliseconds; what is repeated after a restart does not count
     #[arg(long, default_value_t = 30_000, value_name = "MS")]
     agent_cpu: u64,
@@ -85,6 +88,9 @@ struct TrialArgs {
     /// Pages that the database may have; for tests
     #[arg(long, hide = true, value_name = "N")]
     test_max_pages: Option<u32>,
+    /// Bytes of a part, of tasks that begin now; for tests
+    #[arg(long, hide = true, value_name = "BYTES")]
+    test_part_bytes: Option<usize>,
     /// End as by kill -9 when an agent logs this text; for tests
     #[arg(long, hide = true, value_name = "TEXT")]
     test_abort_on: Option<String>,
@@ -97,6 +103,7 @@ impl From<TrialArgs> for Trial {
             store: kennel_store::Trial { crash, pages_max: args.test_max_pages },
             pace: if args.test_commit_each { Pace::Each } else { Pace::Merged },
             abort_on: args.test_abort_on,
+            part_bytes_max: args.test_part_bytes,
         }
     }
 }
@@ -107,6 +114,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         drain: Duration::from_secs(args.drain),
         live_instances_max: args.instances,
         guest_memory_bytes_max: args.agent_memory << 20,
+        instance_memory_bytes_max: args.memory_per_agent << 20,
         grace: Duration::from_millis(args.park_after),
         agent_cpu_max: Duration::from_millis(args.agent_cpu),
         task: TaskLimits { journal_rows_max: args.journal_rows, ..TaskLimits::default() },

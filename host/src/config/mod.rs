@@ -86,6 +86,8 @@ pub struct Trial {
     pub pace: Pace,
     /// The process ends when an agent logs a line that contains this text.
     pub abort_on: Option<String>,
+    /// Bytes of a part; none: the usual.
+    pub part_bytes_max: Option<usize>,
 }
 
 /// How the effects of a task become commits.
@@ -217,6 +219,8 @@ pub struct HostLimits {
     pub live_instances_max: u32,
     /// Bytes of memory of all guests together, beyond the little that each has for itself; more wait for their turn.
     pub guest_memory_bytes_max: usize,
+    /// Bytes of memory of one guest. A task keeps the bound that it began under.
+    pub instance_memory_bytes_max: usize,
     /// Thread CPU time of one activation, from where its work is new.
     pub agent_cpu_max: Duration,
     /// How long a task that waits keeps its instance. Then it costs rows, and its answer a repetition.
@@ -242,6 +246,7 @@ impl Default for HostLimits {
             connections_max: 8_192,
             live_instances_max: 1_000,
             guest_memory_bytes_max: 1 << 30,
+            instance_memory_bytes_max: 128 << 20,
             agent_cpu_max: Duration::from_secs(30),
             grace: Duration::from_secs(60),
             drain: Duration::from_secs(20),

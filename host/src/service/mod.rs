@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Broker;
 use crate::config::{Allowed, HostLimits};
 use crate::registry::Registry;
-use crate::work::Work;
+use crate::work::{SeenLimits, Work};
 
 pub(crate) use send::SendStream;
 
@@ -28,6 +28,8 @@ pub struct Service {
     broker: Arc<Broker<Work>>,
     registry: Arc<Registry>,
     limits: HostLimits,
+    /// What entry 0 of a new task's journal says of bounds.
+    seen_limits: SeenLimits,
     /// What the operator allows agents.
     allowed: Allowed,
     /// The host is stopping: whoever waits for a task gets it as it stands, for it goes on at the next start.
@@ -44,6 +46,8 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// Bounds.
     pub limits: HostLimits,
+    /// The bounds that an agent can tell.
+    pub seen_limits: SeenLimits,
     /// What the operator allows agents.
     pub allowed: Allowed,
     /// Cancelled when the host stops.
@@ -53,8 +57,8 @@ pub struct Parts {
 impl Service {
     /// Operations over these parts.
     pub fn new(parts: Parts) -> Service {
-        let Parts { store, broker, registry, limits, allowed, closing } = parts;
-        Service { store, broker, registry, limits, allowed, closing }
+        let Parts { store, broker, registry, limits, seen_limits, allowed, closing } = parts;
+        Service { store, broker, registry, limits, seen_limits, allowed, closing }
     }
 
     /// The agents behind the operations.

@@ -17,7 +17,9 @@ use crate::config::AgentGrants;
 use crate::intake::{self, Address, NotTaken};
 use crate::registry::Version;
 use crate::stream::{self, TaskStream, Until};
-use crate::work::{Assignment, Bare, BareEnd, Entry, Lineage, Opened, Opening, Past, RequestFacts, TaskFacts, Work};
+use crate::work::{
+    Assignment, Bare, BareEnd, Entry, Lineage, Opened, Opening, Past, RequestFacts, SeenLimits, TaskFacts, Work,
+};
 
 /// How long a bare message waits for a place.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
@@ -172,7 +174,7 @@ impl Service {
             accepted_output_modes: request.configuration.unwrap_or_default().accepted_output_modes,
             extensions: active,
             metadata: request.metadata,
-            entry: Some(entry(version.agent.card(), &granted)?),
+            entry: Some(entry(version.agent.card(), &granted, self.seen_limits.clone())?),
             lineage: Lineage::default(),
             retry: None,
         };
@@ -334,8 +336,8 @@ impl Service {
 }
 
 /// Entry 0 of a new task's journal.
-fn entry(card: &AgentDescription, granted: &AgentGrants) -> Result<Entry, Error> {
-    Entry::new(card, granted).map_err(|error| {
+fn entry(card: &AgentDescription, granted: &AgentGrants, limits: SeenLimits) -> Result<Entry, Error> {
+    Entry::new(card, granted, limits).map_err(|error| {
         tracing::error!(%error, "the system gives no random numbers");
         Error::internal()
     })

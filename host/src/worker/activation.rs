@@ -30,7 +30,7 @@ use super::progress::ProgressGate;
 use crate::config::{AgentGrants, TaskLimits};
 use crate::gate::Gate;
 use crate::registry::Registry;
-use crate::work::{KeptAnswer, Lineage, Opening, Retry};
+use crate::work::{KeptAnswer, Lineage, Opening, Retry, SeenLimits};
 
 /// Messages of history that one call may carry.
 const HISTORY_MAX: u32 = 1_000;
@@ -50,6 +50,8 @@ pub(crate) struct Facts {
     /// The owner's view, within which related tasks are found.
     pub(crate) scope: Scope,
     pub(crate) limits: TaskLimits,
+    /// The bounds that a task which begins now can tell.
+    pub(crate) seen_limits: SeenLimits,
     /// A line of the agent with which a test ends the process.
     pub(crate) abort_on: Option<String>,
     /// The name under which the agent is served.

@@ -189,7 +189,7 @@ impl Activation {
     /// Entry 0 of a child's journal.
     fn entry(&self, to: &str, version: &Version) -> Result<Entry, Refusal> {
         let granted = AgentGrants::of(&self.facts.all_grants, to);
-        Entry::new(version.agent.card(), &granted).map_err(|error| {
+        Entry::new(version.agent.card(), &granted, self.facts.seen_limits.clone()).map_err(|error| {
             tracing::error!(%error, "the system gives no random numbers");
             Refusal::Abandon
         })

@@ -91,7 +91,7 @@ pub(crate) async fn rehearse(
     if let Some(said) = &mut task.view.fold.status.message {
         inspector.complete_message(&key.tenant, said).await?;
     }
-    let limits = Limits::default();
+    let limits = entry.limits.sandbox(&Limits::default());
     let sandbox = Sandbox::new(SandboxConfig {
         guest_threads: 1,
         live_instances_max: INSTANCES,

@@ -20,7 +20,7 @@ use sha2::Digest as _;
 use super::books::Books;
 use super::journal::Recorded;
 use super::task_facts;
-use crate::work::{Entry, KeptAnswer, Lineage, RETRY_KEY, RequestFacts, Retry};
+use crate::work::{Entry, KeptAnswer, Lineage, RETRY_KEY, RequestFacts, Retry, SeenLimits};
 
 /// Rows of the journal read at once.
 const PAGE: u32 = 512;
@@ -94,6 +94,15 @@ pub(crate) enum RetryError {
     Store(#[from] StoreError),
 }
 
+/// What a new task gets of the host that makes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// How long it may live.
+    pub(crate) life_max: Duration,
+    /// What its agent can tell.
+    pub(crate) seen: SeenLimits,
+}
+
 /// What the old task's client has said since the last checkpoint.
 #[derive(Default)]
 struct Heard {
@@ -104,7 +113,7 @@ struct Heard {
 /// Makes the new task. Returned means on disk.
 pub(crate) async fn retry(
     store: &Store,
-    life_max: Duration,
+    bounds: Bounds,
     key: &TaskKey,
     version: Version,
 ) -> Result<Retried, RetryError> {
@@ -124,7 +133,7 @@ pub(crate) async fn retry(
     };
     let journal = store.journal_end(key).await?;
     let heard = heard(store, &view, &journal, facts.retry.as_ref()).await?;
-    write(store, life_max, Old { view, facts, journal, heard }, digest).await
+    write(store, bounds, Old { view, facts, journal, heard }, digest).await
 }
 
 async fn active(store: &Store, key: &TaskKey, agent: &AgentId) -> Result<Digest, RetryError> {
@@ -141,13 +150,13 @@ struct Old {
     heard: Heard,
 }
 
-async fn write(store: &Store, life_max: Duration, old: Old, digest: Digest) -> Result<Retried, RetryError> {
+async fn write(store: &Store, bounds: Bounds, old: Old, digest: Digest) -> Result<Retried, RetryError> {
     let Old { view, facts, journal, heard } = old;
     let unreadable =
         |reason: &str| RetryError::Unreadable { task: view.row.key.task.clone(), reason: reason.to_owned() };
     let key = TaskKey { tenant: view.row.key.tenant.clone(), task: TaskId::generate() };
     let created = store.clock().now();
-    let life_ms = i64::try_from(life_max.as_millis()).unwrap_or(i64::MAX);
+    let life_ms = i64::try_from(bounds.life_max.as_millis()).unwrap_or(i64::MAX);
     let first = view.inbox.first().ok_or_else(|| unreadable("its first message is missing"))?;
     let past = TakenOver {
         messages: heard.messages(&view.inbox, &key.task),
@@ -174,7 +183,7 @@ async fn write(store: &Store, life_max: Duration, old: Old, digest: Digest) -> R
         digest,
         created,
         expires: Timestamp::from_millis(created.millis().saturating_add(life_ms)),
-        request: bytes_of(&again(facts, retry)?),
+        request: bytes_of(&again(facts, retry, bounds.seen)?),
         event: bytes_of(&first_event(&key, &view.row.context, created)),
         message: inbound(&first.message, &key.task),
         start: Start::Ready,
@@ -185,13 +194,13 @@ async fn write(store: &Store, life_max: Duration, old: Old, digest: Digest) -> R
     Ok(retried)
 }
 
-/// The facts of the old request, with a name of their origin and a seed of their own.
-fn again(facts: RequestFacts, retry: Retry) -> Result<RequestFacts, getrandom::Error> {
+/// The facts of the old request, with a name of their origin, and a seed and limits of their own.
+fn again(facts: RequestFacts, retry: Retry, limits: SeenLimits) -> Result<RequestFacts, getrandom::Error> {
     let of = JsonValue::from_value(&serde_json::Value::String(retry.of.to_string()));
     let metadata = facts.metadata.unwrap_or_else(JsonObject::empty).with(RETRY_KEY, &of);
     Ok(RequestFacts {
         metadata: Some(metadata),
-        entry: Some(facts.entry.clone().unwrap_or_default().again()?),
+        entry: Some(facts.entry.clone().unwrap_or_default().again(limits)?),
         retry: Some(retry),
         lineage: Lineage::default(),
         ..facts

@@ -35,7 +35,7 @@ use super::progress::ProgressGate;
 use super::{Worker, bare, peers, run};
 use crate::broker::Hold;
 use crate::config::AgentGrants;
-use crate::work::{Assignment, BareEnd, Opening, Past};
+use crate::work::{Assignment, BareEnd, Opening, Past, SeenLimits, TaskFacts};
 
 /// In the reply mode `auto` a run that takes longer becomes a task.
 const AUTO_OPENS_AFTER: Duration = Duration::from_millis(50);
@@ -100,11 +100,13 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let values =
         Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max);
     let allowed = worker.allowed.all();
+    let limits = seen_limits(&facts).task(worker.limits.task);
     let shared = Arc::new(Facts {
         store: Arc::clone(&worker.store),
         subject: Subject { task: key.task.clone(), context: facts.context.clone() },
         scope: Scope { tenant: key.tenant.clone(), owner: facts.owner.clone(), agent: None },
-        limits: worker.limits.task,
+        limits,
+        seen_limits: SeenLimits::of(&worker.sandbox_limits, &worker.limits.task),
         abort_on: worker.trial.abort_on.clone(),
         agent: facts.agent.clone(),
         credentials: credentials.map(|request| request.name.clone()).collect(),
@@ -124,7 +126,7 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let life_ms = facts.expires.millis().saturating_sub(worker.store.clock().now().millis());
     let mut supervisor = Supervisor {
         gate: ProgressGate::new(lane.clone(), worker.commits.clone()),
-        artifacts: Arc::new(Mutex::new(Artifacts::new(worker.limits.task))),
+        artifacts: Arc::new(Mutex::new(Artifacts::new(limits))),
         pendings: Arc::default(),
         mailroom: Mailroom::new(Arc::clone(&worker.store), key.clone(), worker.limits.task.cancel_grace),
         // Before the first read, so that nothing that comes from now on is missed.
@@ -147,6 +149,11 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     drop(supervisor);
     drop(slot);
     worker.store.wakes().poke_due();
+}
+
+/// The bounds that a task began under.
+fn seen_limits(facts: &TaskFacts) -> SeenLimits {
+    facts.request.entry.as_ref().map(|entry| entry.limits.clone()).unwrap_or_default()
 }
 
 /// What an agent may do outside: what its card asks for, as far as the operator allows it.
@@ -195,7 +202,7 @@ impl Supervisor {
                 settings: entry.settings.clone(),
                 credentials: entry.credentials.clone(),
                 seed: run::seed(&parts, begin.generation),
-                limits: self.worker.sandbox_limits.clone(),
+                limits: entry.limits.sandbox(&self.worker.sandbox_limits),
                 replay_cpu_max,
                 calls: Box::new(self.activation(&turn, begin)),
             });

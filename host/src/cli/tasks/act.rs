@@ -15,9 +15,10 @@ use super::words::{count, object, short};
 use super::{Found, Out};
 use crate::admin::{self, Asked, RetryOrder};
 use crate::config::TaskLimits;
+use crate::work::SeenLimits;
 use crate::worker::authorize::Resumed;
 use crate::worker::rehearse::{Rehearsed, rehearse};
-use crate::worker::retry::{self, Retried, Version};
+use crate::worker::retry::{self, Bounds, Retried, Version};
 use crate::worker::verdict::{Deed, Rehearsal, Verdict};
 
 /// Characters of arguments side by side.
@@ -81,7 +82,8 @@ async fn without_host(key: &TaskKey, data: &Path, version: Version) -> anyhow::R
         ),
         opened => opened?,
     };
-    let retried = retry::retry(&store, TaskLimits::default().life_max, key, version).await;
+    let bounds = Bounds { life_max: TaskLimits::default().life_max, seen: SeenLimits::default() };
+    let retried = retry::retry(&store, bounds, key, version).await;
     store.close().await;
     Ok(retried?)
 }

@@ -75,12 +75,26 @@ fn an_agent_of_bare_messages_calls_a_service_too() {
     let service = Service::start();
     let mut kennel = Kennel::with(&["courier"]).stopped();
     kennel.configure(
-        "[egress]\nallow-private = [\"127.0.0.0/8\"]\n[agents.\"*\"]\nhttp = [\"GET http://127.0.0.1:*\"]\n",
+        "[egress]\nallow-private = [\"127.0.0.0/8\"]\n[agents.\"*\"]\nhttp = [\"GET http://127.0.0.1:*\"]\n\
+         [agents.courier]\nsettings = { tone = \"calm\" }\n",
     );
     kennel.launch();
-    let reply = kennel.result("courier", "SendMessage", message(&service.url("say/hello")));
-    assert_eq!(text_of(&reply["message"]), "hello");
+    let said = |text: &str| {
+        let reply = kennel.result("courier", "SendMessage", message(text));
+        text_of(&reply["message"])
+    };
+    assert_eq!(said(&service.url("say/hello")), "hello");
     assert_eq!(service.seen().len(), 1);
+    let urls = format!("{} {}", service.url("wait/700/slow"), service.url("wait/100/quick"));
+    assert_eq!(said(&format!("race {urls}")), "first 1, all true slow quick");
+    assert_eq!(said(&format!("pieces {}", service.url("pieces/4/100"))), "200 in pieces true of 32 bytes");
+    assert_eq!(said(&format!("late {}", service.url("hang"))), "None");
+    let keys: Vec<_> = service.seen().iter().map(|seen| seen.header("idempotency-key").map(str::to_owned)).collect();
+    assert!(keys[1] != keys[2] && keys.iter().all(Option::is_some), "{keys:?}");
+    assert_eq!(said("kept"), "v calm 8 false");
+    assert_eq!(said("slept"), "sleep at once true");
+    assert_eq!(said("denied"), ["reply-mode"; 5].join(" "));
+    assert_eq!(kennel.result("courier", "ListTasks", json!({}))["totalSize"], 0, "nothing of it is a task");
 }
 
 #[test]

@@ -6,15 +6,17 @@ use std::time::Duration;
 use kennel_protocol::types::Message;
 use kennel_protocol::{AgentId, TaskId, TenantId, Timestamp};
 use kennel_sandbox::call::{
-    Answer, Call, CallFuture, Draft, ErrorKind, GuestError, HostCalls, LogLine, Moment, Refusal, Seen,
+    Answer, Call, CallFuture, Draft, ErrorKind, GuestError, HostCalls, HttpRequest, LogLine, Moment, Refusal, Seen,
 };
 use kennel_sandbox::{End, Outcome};
 use kennel_store::Clock;
 
 use super::event::Subject;
 use super::kv::{Given, Values, is_kv};
-use super::outside::{Grants, outside_key};
+use super::outside::{Grants, is_outside, outside_key, timeout_of, too_late};
+use super::pendings::{Carrier, Pendings, Shape};
 use super::supervise::grants;
+use super::waits::at_latest;
 use super::{Worker, logs, run};
 use crate::work::{Bare, BareEnd};
 
@@ -27,11 +29,14 @@ struct BareCalls {
     agent: AgentId,
     task: TaskId,
     clock: Clock,
-    started: Timestamp,
+    /// The time that the guest sees.
+    now: Moment,
     values: Values,
     worker: Arc<Worker>,
     /// What it may do outside.
     grants: Arc<Grants>,
+    /// What it has under way there.
+    pendings: Arc<Pendings>,
     /// Calls so far that change something or leave the host.
     calls: u32,
 }
@@ -39,33 +44,11 @@ struct BareCalls {
 impl HostCalls for BareCalls {
     fn call(&mut self, call: Call, _: Seen) -> CallFuture<'_> {
         Box::pin(async move {
-            match call {
-                Call::Sleep { time } if time <= SLEEP_MAX => Ok(slept(time).await),
-                Call::SleepUntil { at } => {
-                    let wait_ms = at.millis().saturating_sub(self.clock.now().millis());
-                    let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
-                    if wait > SLEEP_MAX { Err(too_long()) } else { Ok(slept(wait).await) }
-                }
-                Call::Sleep { .. } => Err(too_long()),
-                Call::CancelRequested => Ok(Answer::Cancel(None)),
-                // Nothing can be under way: it is a sleep.
-                Call::WaitAny { pendings, timeout: Some(time) } if pendings.is_empty() && time <= SLEEP_MAX => {
-                    slept(time).await;
-                    Ok(Answer::Ready(None))
-                }
-                Call::WaitAll { pendings, timeout: Some(time) } if pendings.is_empty() && time <= SLEEP_MAX => {
-                    slept(time).await;
-                    Ok(Answer::Flag(true))
-                }
-                Call::HttpFetch { request } => {
-                    self.calls += 1;
-                    let (worker, grants) = (&self.worker, Arc::clone(&self.grants));
-                    let key = outside_key(&self.task, self.calls);
-                    grants.fetch_once(&worker.gate, &worker.runtime, request, key).await
-                }
-                call if is_kv(&call) => self.durable_value(call).await,
-                _ => Err(denied()),
-            }
+            let until = if let Call::Poll { until } = call { Some(until) } else { None };
+            let answer = self.carry_out(call).await;
+            // Nothing is repeated, so time may go on by itself; a wait that was for a moment has come to it.
+            self.now = self.now.max(self.clock.now().into()).max(until.unwrap_or(self.now));
+            answer
         })
     }
 
@@ -74,7 +57,7 @@ impl HostCalls for BareCalls {
     }
 
     fn now(&self) -> Moment {
-        self.started.into()
+        self.now
     }
 
     fn is_live(&self) -> bool {
@@ -83,6 +66,82 @@ impl HostCalls for BareCalls {
 }
 
 impl BareCalls {
+    async fn carry_out(&mut self, call: Call) -> Result<Answer, Refusal> {
+        match call {
+            Call::Sleep { time } if time <= SLEEP_MAX => Ok(slept(time).await),
+            Call::SleepUntil { at } => self.sleep_until(at).await,
+            Call::Poll { until } => self.sleep_until(at_latest(until)).await,
+            Call::Sleep { .. } => Err(too_long()),
+            Call::CancelRequested => Ok(Answer::Cancel(None)),
+            // Nothing can be under way: it is a sleep.
+            Call::WaitAny { pendings, timeout: Some(time) } if pendings.is_empty() && time <= SLEEP_MAX => {
+                slept(time).await;
+                Ok(Answer::Ready(None))
+            }
+            Call::WaitAll { pendings, timeout: Some(time) } if pendings.is_empty() && time <= SLEEP_MAX => {
+                slept(time).await;
+                Ok(Answer::Flag(true))
+            }
+            Call::HttpFetch { request } => {
+                self.calls += 1;
+                let (worker, grants) = (&self.worker, Arc::clone(&self.grants));
+                let key = outside_key(&self.task, self.calls);
+                grants.fetch_once(&worker.gate, &worker.runtime, request, key).await
+            }
+            Call::HttpStart { request } => self.start(request, Shape::Whole),
+            Call::HttpOpen { request } => self.start(request, Shape::Pieces),
+            Call::HttpAbort { exchange } => {
+                self.pendings.abort(exchange)?;
+                Ok(Answer::Done)
+            }
+            call if is_outside(&call) && !matches!(call, Call::PeerTake { .. }) => self.outside(call).await,
+            call if is_kv(&call) => self.durable_value(call).await,
+            _ => Err(denied()),
+        }
+    }
+
+    /// Begins an exchange that goes on beside the agent.
+    fn start(&mut self, request: HttpRequest, shape: Shape) -> Result<Answer, Refusal> {
+        self.calls += 1;
+        self.pendings.room()?;
+        let worker = &self.worker;
+        let (request, egress) = self.grants.prepare(&worker.gate, &request, outside_key(&self.task, self.calls))?;
+        let (policy, runtime) = (Arc::clone(&self.grants.policy), worker.runtime.clone());
+        let carrier = Carrier { egress, policy, lane: None, runtime };
+        Ok(Answer::Pending(self.pendings.begin(self.calls, shape, request, carrier)))
+    }
+
+    async fn sleep_until(&self, at: Timestamp) -> Result<Answer, Refusal> {
+        let wait_ms = at.millis().saturating_sub(self.clock.now().millis());
+        let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
+        if wait > SLEEP_MAX { Err(too_long()) } else { Ok(slept(wait).await) }
+    }
+
+    /// Waits for what is under way.
+    async fn outside(&mut self, call: Call) -> Result<Answer, Refusal> {
+        let over = timeout_of(&call).map(tokio::time::sleep);
+        let mut over = std::pin::pin!(async {
+            match over {
+                Some(over) => over.await,
+                None => std::future::pending().await,
+            }
+        });
+        loop {
+            let changed = self.pendings.changed();
+            tokio::pin!(changed);
+            // Before looking, so that nothing that becomes ready in between is missed.
+            changed.as_mut().enable();
+            if let Some((_, answer)) = self.pendings.answer(&call, self.clock.now())? {
+                return answer.map_err(Refusal::from);
+            }
+            tokio::select! {
+                biased;
+                () = &mut changed => {}
+                () = &mut over => return Ok(too_late(&call)),
+            }
+        }
+    }
+
     /// A change is in the store when this returns. The message may still fail: then it stays, as with any service that was called.
     async fn durable_value(&mut self, call: Call) -> Result<Answer, Refusal> {
         self.calls += 1;
@@ -104,7 +163,7 @@ fn too_long() -> Refusal {
 }
 
 fn denied() -> Refusal {
-    let text = "this agent answers with a bare message: it has no task to work on";
+    let text = "an agent that answers with a bare message has no task to work on; card.wit says what works without one";
     Refusal::Guest(GuestError::new(ErrorKind::Denied, "reply-mode", text))
 }
 
@@ -121,15 +180,17 @@ pub(crate) async fn answer(worker: Arc<Worker>, bare: Bare) {
     let Bare { version, task, facts, tenant, message: asked, slot, reply } = bare;
     let subject = Subject { task: task.clone(), context: facts.context.clone() };
     let clock = worker.store.clock().clone();
-    let started = clock.now();
+    let now = clock.now().into();
     let names = (tenant.clone(), task.clone());
+    let pendings = Arc::<Pendings>::default();
     let calls = BareCalls {
+        pendings: Arc::clone(&pendings),
         tenant: tenant.clone(),
         agent: facts.agent.clone(),
         task: task.clone(),
         values: Values::new(Arc::clone(&worker.store), names, &facts, version.agent.card(), worker.limits.kv_bytes_max),
         clock,
-        started,
+        now,
         grants: Arc::new(grants(worker.allowed.of(facts.agent.as_str()), version.agent.card())),
         worker: Arc::clone(&worker),
         calls: 0,
@@ -144,6 +205,7 @@ pub(crate) async fn answer(worker: Arc<Worker>, bare: Bare) {
             End::Error(GuestError::new(ErrorKind::TimedOut, "bare-time", "the agent took too long to answer"))
         }
     };
+    pendings.close();
     drop(slot);
     worker.store.wakes().poke_due();
     // A client that went away does not hear it.

@@ -27,10 +27,13 @@ use crate::gate::Gate;
 /// Counts restores of a database from a backup: after one, keys must differ from those that were used since the backup was made.
 const TIMELINE: u32 = 0;
 
+/// What is recorded of an answer from the outside, and what the agent gets.
+pub(super) type Came = (Recorded, Result<Answer, GuestError>);
+
 /// Why a wait for the outside ended.
-enum Came<T> {
+enum Over {
     /// This is there.
-    Ready(T),
+    Ready(Came),
     /// Time is up.
     TimedOut,
     /// Somebody asked the task to stop.
@@ -183,7 +186,7 @@ impl Activation {
         let carrier = Carrier {
             egress,
             policy: Arc::clone(&grants.policy),
-            lane: self.lane.clone(),
+            lane: Some(self.lane.clone()),
             runtime: self.facts.runtime.clone(),
         };
         Ok((outgoing, carrier))
@@ -264,10 +267,7 @@ impl Activation {
 
     /// The waits for what is under way. The row is there before the wait, with its deadline.
     pub(super) async fn wait_outside(&mut self, call: Call, mut asked: Asked) -> Result<Answer, Refusal> {
-        let timeout = match &call {
-            Call::WaitAny { timeout, .. } | Call::WaitAll { timeout, .. } | Call::HttpRead { timeout, .. } => *timeout,
-            _ => None,
-        };
+        let timeout = timeout_of(&call);
         if let Err(error) = self.seen(&call) {
             return match asked.under_way {
                 true => {
@@ -284,12 +284,12 @@ impl Activation {
         }
         let due = asked.due;
         let (recorded, answer) = match self.come(&call, due).await {
-            Came::Canceled(cancel) => return self.canceled_outside(&asked, &cancel, true).await,
-            Came::TimedOut => {
+            Over::Canceled(cancel) => return self.canceled_outside(&asked, &cancel, true).await,
+            Over::TimedOut => {
                 let answer = too_late(&call);
                 (Recorded::Answer(answer.clone()), Ok(answer))
             }
-            Came::Ready(ready) => match &call {
+            Over::Ready(ready) => match &call {
                 Call::PeerTake { sent } if ready.1.is_ok() => {
                     let answer = self.take_answer(*sent).await?;
                     (Recorded::from(&answer), answer)
@@ -302,7 +302,7 @@ impl Activation {
     }
 
     /// Waits until a call has its answer.
-    async fn come(&mut self, call: &Call, due: Option<Timestamp>) -> Came<(Recorded, Result<Answer, GuestError>)> {
+    async fn come(&mut self, call: &Call, due: Option<Timestamp>) -> Over {
         let numbers = numbers(call).unwrap_or_default().to_vec();
         loop {
             let pendings = Arc::clone(&self.pendings);
@@ -313,12 +313,12 @@ impl Activation {
             if !self.told
                 && let Some(cancel) = self.inbox.cancel()
             {
-                return Came::Canceled(cancel);
+                return Over::Canceled(cancel);
             }
             pendings.look();
             match self.now_outside(call) {
-                Ok(Some(ready)) => return Came::Ready(ready),
-                Err(error) => return Came::Ready((Recorded::Error(error.clone()), Err(error))),
+                Ok(Some(ready)) => return Over::Ready(ready),
+                Err(error) => return Over::Ready((Recorded::Error(error.clone()), Err(error))),
                 Ok(None) => {}
             }
             // A child that takes too long is as good as one that answered: the agent is told.
@@ -347,7 +347,7 @@ impl Activation {
             }
             let now = self.facts.store.clock().now();
             if timed_out && due.is_some_and(|due| due <= now) && self.nothing_came(call) {
-                return Came::TimedOut;
+                return Over::TimedOut;
             }
         }
     }
@@ -368,48 +368,49 @@ impl Activation {
         }
     }
 
-    /// The answer of a call, if it is there. `Taken`: the answer stands in the row of the exchange.
-    #[expect(clippy::type_complexity, reason = "what is recorded, and what the agent gets")]
-    pub(super) fn now_outside(
-        &mut self,
-        call: &Call,
-    ) -> Result<Option<(Recorded, Result<Answer, GuestError>)>, GuestError> {
+    /// As [`Pendings::answer`], now.
+    pub(super) fn now_outside(&self, call: &Call) -> Result<Option<Came>, GuestError> {
+        self.pendings.answer(call, self.facts.store.clock().now())
+    }
+}
+
+impl Pendings {
+    /// The answer of a call that waits for the outside, if it is there. `Taken`: the answer stands in the row of the exchange.
+    pub(super) fn answer(&self, call: &Call, now: Timestamp) -> Result<Option<Came>, GuestError> {
         let plain = |answer: Answer| Some((Recorded::Answer(answer.clone()), Ok(answer)));
         Ok(match call {
             Call::WaitAny { pendings, .. } => {
-                self.first_ready(pendings)?.and_then(|index| plain(Answer::Ready(Some(index))))
+                self.first_ready(pendings, now)?.and_then(|index| plain(Answer::Ready(Some(index))))
             }
-            Call::WaitAll { pendings, .. } => match self.all_ready(pendings)? {
+            Call::WaitAll { pendings, .. } => match self.all_ready(pendings, now)? {
                 true => plain(Answer::Flag(true)),
                 false => None,
             },
             Call::HttpTake { exchange } => {
-                let taken = self.pendings.take(*exchange)?;
+                let taken = self.take(*exchange)?;
                 taken.map(|response| (Recorded::Taken, response.map(Answer::Response)))
             }
             Call::HttpHead { exchange } => {
-                let head = self.pendings.head(*exchange)?;
+                let head = self.head(*exchange)?;
                 head.map(|head| (Recorded::Taken, head.map(|head| Answer::Head(Box::new(head)))))
             }
-            Call::HttpRead { exchange, .. } => self.pendings.read(*exchange)?.map(|piece| {
+            Call::HttpRead { exchange, .. } => self.read(*exchange)?.map(|piece| {
                 let answer = piece.map(|piece| Answer::Piece(Some(piece)));
                 (Recorded::from(&answer), answer)
             }),
             Call::PeerTake { sent } => {
-                self.pendings.child(*sent)?;
-                let now = self.facts.store.clock().now();
+                self.child(*sent)?;
                 // The answer is read by whoever waited.
-                self.pendings.readiness(*sent, now)?.map(|_| (Recorded::Taken, Ok(Answer::Done)))
+                self.readiness(*sent, now)?.map(|_| (Recorded::Taken, Ok(Answer::Done)))
             }
             other => return Err(not_offered(other)),
         })
     }
 
-    fn first_ready(&self, pendings: &[Pending]) -> Result<Option<u32>, GuestError> {
-        let now = self.facts.store.clock().now();
+    fn first_ready(&self, pendings: &[Pending], now: Timestamp) -> Result<Option<u32>, GuestError> {
         let mut first: Option<(u64, u32)> = None;
         for (index, number) in (0..).zip(pendings) {
-            if let Some(since) = self.pendings.readiness(*number, now)?
+            if let Some(since) = self.readiness(*number, now)?
                 && first.is_none_or(|(earliest, _)| since < earliest)
             {
                 first = Some((since, index));
@@ -418,10 +419,9 @@ impl Activation {
         Ok(first.map(|(_, index)| index))
     }
 
-    fn all_ready(&self, pendings: &[Pending]) -> Result<bool, GuestError> {
-        let now = self.facts.store.clock().now();
+    fn all_ready(&self, pendings: &[Pending], now: Timestamp) -> Result<bool, GuestError> {
         for number in pendings {
-            if self.pendings.readiness(*number, now)?.is_none() {
+            if self.readiness(*number, now)?.is_none() {
                 return Ok(false);
             }
         }
@@ -456,6 +456,14 @@ struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// How long a call waits at most.
+pub(super) fn timeout_of(call: &Call) -> Option<std::time::Duration> {
+    match call {
+        Call::WaitAny { timeout, .. } | Call::WaitAll { timeout, .. } | Call::HttpRead { timeout, .. } => *timeout,
+        _ => None,
     }
 }
 

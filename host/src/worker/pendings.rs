@@ -138,7 +138,8 @@ pub(crate) struct Pendings {
 pub(crate) struct Carrier {
     pub(crate) egress: Egress,
     pub(crate) policy: Arc<Policy>,
-    pub(crate) lane: Lane,
+    /// Where what comes of it is recorded; none: of a run without a journal.
+    pub(crate) lane: Option<Lane>,
     /// Where sockets are served; guests run elsewhere.
     pub(crate) runtime: Handle,
 }
@@ -483,6 +484,11 @@ impl Pendings {
         self.table().open.remove(&number).map(drop).ok_or_else(|| unknown_number(number))
     }
 
+    /// Breaks off all that is under way: whoever began it is gone.
+    pub(crate) fn close(&self) {
+        self.table().open.clear();
+    }
+
     fn make_ready(&self, number: Pending) {
         let mut table = self.table();
         let readied = table.readied + 1;
@@ -513,7 +519,7 @@ impl Pendings {
             // Closed never: the exchanges own it.
             let _turn = pendings.running.acquire().await;
             // The intent is on disk before anything leaves.
-            let done = match (carrier.lane.flush().await, shape) {
+            let done = match (carrier.intent_is_written().await, shape) {
                 (Err(dead), _) => Err(dead),
                 (Ok(()), Shape::Whole) => pendings.fetch(number, row, request, &carrier).await,
                 (Ok(()), Shape::Pieces | Shape::Answer) => pendings.stream(number, row, request, &carrier).await,
@@ -529,7 +535,7 @@ impl Pendings {
         let method = request.method.clone();
         let fetched = carrier.egress.fetch(&carrier.policy, request).await;
         let result = fetched.map(response_of).map_err(|error| guest_error(&error, &method));
-        record(row, &Recorded::Exchange(result.clone()), carrier).await?;
+        carrier.record(row, &Recorded::Exchange(result.clone())).await?;
         self.set(number, State::Whole(result.map(Box::new)));
         Ok(())
     }
@@ -541,7 +547,7 @@ impl Pendings {
             Ok(exchange) => Ok(head_of(&exchange.head)),
             Err(error) => Err(guest_error(error, &method)),
         };
-        record(row, &Recorded::Head(head.clone()), carrier).await?;
+        carrier.record(row, &Recorded::Head(head.clone())).await?;
         self.set(number, State::Pieces(Pieces { head: Some(head), ..Pieces::default() }));
         let Ok(mut exchange) = opened else { return Ok(()) };
         loop {
@@ -642,12 +648,23 @@ fn broken_off(head: Result<HttpHead, GuestError>) -> Pieces {
     Pieces { head: Some(head), waiting: VecDeque::from([Ok(HttpPiece::Interrupted)]), bytes: 0 }
 }
 
-/// Writes what came of an exchange into the row of the call that began it.
-async fn record(row: u32, recorded: &Recorded, carrier: &Carrier) -> Result<(), Dead> {
-    let result = carrier.lane.stored(recorded.bytes()?).await?;
-    let at_us = kennel_sandbox::call::Moment::from(carrier.lane.now()).micros();
-    carrier.lane.answer(row, NewAnswer { result, at_us }, None);
-    Ok(())
+impl Carrier {
+    /// Waits until the call that began the exchange is on disk.
+    async fn intent_is_written(&self) -> Result<(), Dead> {
+        match &self.lane {
+            Some(lane) => lane.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what came of an exchange into the row of the call that began it.
+    async fn record(&self, row: u32, recorded: &Recorded) -> Result<(), Dead> {
+        let Some(lane) = &self.lane else { return Ok(()) };
+        let result = lane.stored(recorded.bytes()?).await?;
+        let at_us = kennel_sandbox::call::Moment::from(lane.now()).micros();
+        lane.answer(row, NewAnswer { result, at_us }, None);
+        Ok(())
+    }
 }
 
 fn unknown_number(number: Pending) -> GuestError {

@@ -146,6 +146,8 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     if !known || !supervisor.look_into_inbox().await {
         supervisor.run_to_end(&version.agent, parts, journal, reply).await;
     }
+    // Nobody is there any more who could take what is still under way.
+    supervisor.pendings.close();
     drop(supervisor);
     drop(slot);
     worker.store.wakes().poke_due();

@@ -369,3 +369,36 @@ fn a_credential_that_the_operator_has_given_need_not_be_asked_for() {
         "{task:#}"
     );
 }
+
+#[test]
+fn the_bodies_of_all_requests_have_one_bound() {
+    let service = Service::start();
+    let mut kennel = Kennel::with(&["caller"]).arg("--http-memory").arg("1").stopped();
+    kennel
+        .configure("[egress]\nallow-private = [\"127.0.0.0/8\"]\n[agents.caller]\nhttp = [\"* http://127.0.0.1:*\"]\n");
+    kennel.launch();
+    let large = [service.url("large/700000"), service.url("large/700000"), service.url("large/10000")].join(" ");
+    // Each waits until the one before is on the disk, whether anybody has taken it or not.
+    assert_eq!(answer(&kennel.ask("caller", &format!("crowd {large}"))), "700000, 700000, 10000");
+    assert_eq!(answer(&kennel.ask("caller", &format!("hoard {large}"))), "700000, 700000, 10000");
+    let order = format!("orders {} {}", service.url("hang"), service.url("say/hello"));
+    assert_eq!(answer(&kennel.ask("caller", &order)), "http-bodies true", "a request's body takes room as well");
+    service.release();
+    assert_eq!(answer(&kennel.ask("caller", &format!("crowd {large}"))), "700000, 700000, 10000", "all is given back");
+}
+
+#[test]
+fn a_large_response_that_nobody_has_taken_is_there_after_a_kill() {
+    let (mut kennel, service) = (host(""), Service::start());
+    let id = kennel.begin(
+        "caller",
+        &format!("lengths {} {} {}", service.url("large/300000"), service.url("large/20000"), service.url("hang")),
+    );
+    service.has(3);
+    rest(300);
+    kennel.kill9();
+    service.release();
+    kennel.launch();
+    assert_eq!(answer(&kennel.reaches("caller", &id, COMPLETED)), "300000, 20000, 8");
+    assert_eq!(service.seen().len(), 4, "only what had no answer is sent again");
+}

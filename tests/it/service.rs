@@ -32,7 +32,8 @@ impl Seen {
 }
 
 /// A service that records what it is asked. `/say/WORD` answers at once, `/wait/MS/WORD` after a while, `/hold/NAME` not before
-/// `open(NAME)`, `/hang` not before `release`, `/count` with the number of the request, `/pieces/N/MS` in pieces.
+/// `open(NAME)`, `/hang` not before `release`, `/count` with the number of the request, `/pieces/N/MS` in pieces,
+/// `/large/N` N bytes.
 pub(crate) struct Service {
     pub address: SocketAddr,
     log: Arc<Log>,
@@ -135,6 +136,7 @@ fn serve(mut stream: TcpStream, log: &Log) {
             rest(ms.parse().unwrap());
             (*word).to_owned()
         }
+        ["large", bytes] => "x".repeat(bytes.parse().unwrap()),
         ["hang"] => {
             hold(log, "hang");
             "released".to_owned()

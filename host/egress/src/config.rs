@@ -18,6 +18,9 @@ pub struct EgressConfig {
     /// Bytes of a response's body, after decompression: `http-body-bytes`. It goes into the memory of an agent and into
     /// a journal row; 10 MiB holds the documents and pictures that agents read.
     pub body_bytes_max: usize,
+    /// Bytes of the bodies that all requests of the host hold together: `http-bodies`. What does not fit waits. 256 MiB are 25 of the
+    /// largest at once; small ones, which most are, do not count.
+    pub bodies_bytes_max: usize,
     /// Bytes of the url and all headers of a request, and of all headers of a response: `http-head-bytes`. Servers
     /// refuse far less than 64 KiB; signed urls and cookies stay far below.
     pub head_bytes_max: usize,
@@ -51,6 +54,7 @@ impl Default for EgressConfig {
         EgressConfig {
             allow_private: Vec::new(),
             body_bytes_max: 10 * MIB,
+            bodies_bytes_max: 256 * MIB,
             head_bytes_max: 64 * KIB,
             time_default: Duration::from_secs(60),
             time_max: Duration::from_secs(120),

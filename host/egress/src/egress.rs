@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::iter::successors;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use reqwest::dns::Resolve;
@@ -21,6 +22,7 @@ use crate::exchange::{Exchange, Response};
 use crate::guard::{Guard, LookupError, SystemResolver};
 use crate::policy::{Policy, origin};
 use crate::request::{self, Checked, Request};
+use crate::room::{Room, Rooms};
 
 /// The way out of the host. Cheap to clone; all clones share their connections and bounds.
 #[derive(Clone)]
@@ -28,6 +30,7 @@ pub struct Egress {
     client: reqwest::Client,
     guard: Guard,
     config: Arc<EgressConfig>,
+    rooms: Rooms,
 }
 
 /// HTTP could not be set up at all.
@@ -55,7 +58,8 @@ impl Egress {
                 builder(&config, &guard).tls_certs_only([]).build().map_err(SetupError)?
             }
         };
-        Ok(Egress { client, guard, config: Arc::new(config) })
+        let rooms = Rooms::new(config.bodies_bytes_max);
+        Ok(Egress { client, guard, config: Arc::new(config), rooms })
     }
 
     /// Says whether the request would be sent, as far as that can be said without looking a name up: its form, the
@@ -94,10 +98,24 @@ impl Egress {
             policy
                 .check(&request.method, &request.url)
                 .and_then(|()| self.guard.check_url(&request.url))
-                .map_err(|denied| FetchError::from(denied).after_redirect())?;
-            response = self.send(&request, deadline).await.map_err(FetchError::after_redirect)?;
+                .map_err(|denied| FetchError::from(denied).after_sending())?;
+            response = self.send(&request, deadline).await.map_err(FetchError::after_sending)?;
         }
-        Exchange::new(response, &request, deadline, Arc::clone(&self.config))
+        Exchange::new(response, &request, deadline, (Arc::clone(&self.config), self.rooms.clone()))
+    }
+
+    /// Waits for room for a request's body, at most for the time of the request; to be put into [`Request::room`].
+    ///
+    /// # Errors
+    /// [`FetchError::NoRoom`].
+    pub async fn room(&self, request: &Request) -> Result<Room, FetchError> {
+        let time = request.timeout.unwrap_or(self.config.time_default).min(self.config.time_max);
+        self.rooms.hold(request.body.as_ref().map_or(0, Bytes::len), Instant::now() + time).await
+    }
+
+    /// Room for so many bytes that are read ahead, if there is some now.
+    pub fn try_room(&self, bytes: usize) -> Option<Room> {
+        self.rooms.try_hold(bytes)
     }
 
     fn checked(&self, policy: &Policy, request: Request) -> Result<Checked, FetchError> {

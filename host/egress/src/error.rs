@@ -44,6 +44,16 @@ pub enum FetchError {
         /// See [`FetchError::reached`].
         reached: bool,
     },
+    /// The bodies of others take all the room that the host has, and did until the time of the request was over: `limit`.
+    #[error(
+        "the bodies of this host's requests take {bytes_max} bytes together, and there was no room for this one in its time; take what has come, or try again later"
+    )]
+    NoRoom {
+        /// All the room there is.
+        bytes_max: usize,
+        /// See [`FetchError::reached`].
+        reached: bool,
+    },
     /// The response is larger than allowed: `limit`.
     #[error("the response is larger than {name} ({bytes_max} bytes)")]
     Limit {
@@ -99,6 +109,7 @@ impl FetchError {
     pub fn reached(&self) -> bool {
         match self {
             FetchError::Denied { reached, .. }
+            | FetchError::NoRoom { reached, .. }
             | FetchError::TimedOut { reached, .. }
             | FetchError::Unavailable { reached, .. } => *reached,
             FetchError::Invalid { .. } => false,
@@ -106,9 +117,10 @@ impl FetchError {
         }
     }
 
-    /// The same error of a request that went out before, and was redirected.
-    pub(crate) fn after_redirect(mut self) -> FetchError {
+    /// The same error of a request that went out before: it was redirected, or its response was on the way.
+    pub(crate) fn after_sending(mut self) -> FetchError {
         if let FetchError::Denied { reached, .. }
+        | FetchError::NoRoom { reached, .. }
         | FetchError::TimedOut { reached, .. }
         | FetchError::Unavailable { reached, .. } = &mut self
         {

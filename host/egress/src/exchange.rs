@@ -15,6 +15,7 @@ use crate::egress::chain;
 use crate::error::FetchError;
 use crate::policy::origin;
 use crate::request::Checked;
+use crate::room::{FREE_BYTES, Room, Rooms};
 
 /// How a response begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Response {
     pub head: ResponseHead,
     /// Decompressed.
     pub body: Bytes,
+    /// The room that the body takes: to be kept as long as the body is.
+    pub room: Room,
 }
 
 /// A response whose body is still coming. Dropping it ends the exchange.
@@ -52,6 +55,8 @@ pub struct Exchange {
     since: Instant,
     /// Bytes received.
     total: usize,
+    /// Bytes that the body may come to.
+    expected: usize,
     limits: Limits,
 }
 
@@ -61,6 +66,7 @@ struct Limits {
     config: Arc<EgressConfig>,
     request: std::time::Duration,
     deadline: Instant,
+    rooms: Rooms,
 }
 
 impl Exchange {
@@ -69,7 +75,7 @@ impl Exchange {
         response: reqwest::Response,
         request: &Checked,
         deadline: Instant,
-        config: Arc<EgressConfig>,
+        (config, rooms): (Arc<EgressConfig>, Rooms),
     ) -> Result<Exchange, FetchError> {
         let bytes: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if bytes > config.head_bytes_max {
@@ -80,18 +86,22 @@ impl Exchange {
             headers: header_list(response.headers()),
             url: request.url.clone(),
         };
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             head,
             end: Ok(()),
             gathered: BytesMut::new(),
             since: deadline,
             total: 0,
-            limits: Limits { config, request: request.time, deadline },
+            expected: config.body_bytes_max,
+            limits: Limits { config, request: request.time, deadline, rooms },
             body: Some(response),
         };
         // What announces that it is too large need not be read until it is.
         let announced = exchange.body.as_ref().and_then(reqwest::Response::content_length);
-        if announced.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > exchange.bytes_max())) {
+        if let Some(announced) = announced {
+            exchange.expected = usize::try_from(announced).unwrap_or(usize::MAX);
+        }
+        if exchange.expected > exchange.bytes_max() {
             return Err(exchange.too_large());
         }
         Ok(exchange)
@@ -132,11 +142,16 @@ impl Exchange {
 
     /// Reads the rest.
     pub(crate) async fn finish(mut self) -> Result<Response, FetchError> {
-        let mut body = BytesMut::new();
+        let (mut body, mut room) = (BytesMut::new(), Room::default());
         while let Some(piece) = self.next().await? {
+            if !room.is_held() && body.len() + piece.len() > FREE_BYTES {
+                let held = self.limits.rooms.hold(self.expected.max(piece.len()), self.limits.deadline).await;
+                room = held.map_err(FetchError::after_sending)?;
+            }
             body.extend_from_slice(&piece);
         }
-        Ok(Response { head: self.head, body: body.freeze() })
+        room.shrink(body.len());
+        Ok(Response { head: self.head, body: body.freeze(), room })
     }
 
     fn take_in(&mut self, bytes: &[u8]) {

@@ -28,6 +28,7 @@ mod config;
 mod egress;
 mod exchange;
 mod request;
+mod room;
 
 mod credential;
 mod policy;
@@ -53,5 +54,6 @@ pub use network::{Network, NetworkError};
 pub use policy::Policy;
 pub use repeat::{AfterCrash, may_repeat};
 pub use request::{REDIRECTS_DEFAULT, Request};
+pub use room::Room;
 pub use rule::Rule;
 pub use site::{RuleError, Site};

@@ -13,6 +13,7 @@ use url::Url;
 use crate::config::EgressConfig;
 use crate::credential::Credential;
 use crate::error::FetchError;
+use crate::room::Room;
 
 /// How many redirects a request follows that names no number.
 pub const REDIRECTS_DEFAULT: u8 = 5;
@@ -40,6 +41,8 @@ pub struct Request {
     pub redirects: u8,
     /// Sent as `Idempotency-Key`, unless the agent set one. The same for every repetition of the same request.
     pub idempotency_key: Option<String>,
+    /// The room that its body takes while it waits to be sent; see [`Egress::room`](crate::Egress::room).
+    pub room: Room,
 }
 
 impl Request {
@@ -54,6 +57,7 @@ impl Request {
             timeout: None,
             redirects: REDIRECTS_DEFAULT,
             idempotency_key: None,
+            room: Room::default(),
         }
     }
 
@@ -88,6 +92,8 @@ pub(crate) struct Checked {
     pub(crate) credential: Option<Credential>,
     pub(crate) time: Duration,
     pub(crate) redirects: u8,
+    /// Given back once the head of the response is there.
+    pub(crate) _room: Room,
 }
 
 /// Checks a request. All errors are [`FetchError::Invalid`].
@@ -120,6 +126,7 @@ pub(crate) fn check(request: Request, config: &EgressConfig) -> Result<Checked, 
         credential: request.credential,
         time,
         redirects: request.redirects,
+        _room: request.room,
     })
 }
 

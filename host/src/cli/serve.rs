@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use kennel_egress::EgressConfig;
 use kennel_protocol::AgentId;
 use kennel_store::{Crash, Pokes};
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,6 +58,9 @@ pub(crate) struct ServeArgs {
     /// Memory of one agent; a task keeps the bound that it began under
     #[arg(long, default_value_t = 128, value_name = "MIB")]
     memory_per_agent: usize,
+    /// Memory for bodies of agents' requests to services, of all together; one that does not fit waits for its turn
+    #[arg(long, default_value_t = 256, value_name = "MIB")]
+    http_memory: usize,
     /// Processor time that an agent may use in one go, in milliseconds; what is repeated after a restart does not count
     #[arg(long, default_value_t = 30_000, value_name = "MS")]
     agent_cpu: u64,
@@ -131,7 +135,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         limits,
         agent_grants: configured.agents,
         config_file: args.config,
-        egress: configured.egress,
+        egress: EgressConfig { bodies_bytes_max: args.http_memory << 20, ..configured.egress },
         pokes: if args.no_pokes { Pokes::Off } else { Pokes::On },
         trial: args.trial.into(),
     };

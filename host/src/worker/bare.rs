@@ -88,8 +88,8 @@ impl BareCalls {
                 let key = outside_key(&self.task, self.calls);
                 grants.fetch_once(&worker.gate, &worker.runtime, request, key).await
             }
-            Call::HttpStart { request } => self.start(request, Shape::Whole),
-            Call::HttpOpen { request } => self.start(request, Shape::Pieces),
+            Call::HttpStart { request } => self.start(request, Shape::Whole).await,
+            Call::HttpOpen { request } => self.start(request, Shape::Pieces).await,
             Call::HttpAbort { exchange } => {
                 self.pendings.abort(exchange)?;
                 Ok(Answer::Done)
@@ -101,13 +101,14 @@ impl BareCalls {
     }
 
     /// Begins an exchange that goes on beside the agent.
-    fn start(&mut self, request: HttpRequest, shape: Shape) -> Result<Answer, Refusal> {
+    async fn start(&mut self, request: HttpRequest, shape: Shape) -> Result<Answer, Refusal> {
         self.calls += 1;
         self.pendings.room()?;
         let worker = &self.worker;
         let (request, egress) = self.grants.prepare(&worker.gate, &request, outside_key(&self.task, self.calls))?;
         let (policy, runtime) = (Arc::clone(&self.grants.policy), worker.runtime.clone());
         let carrier = Carrier { egress, policy, lane: None, runtime };
+        let request = carrier.with_room(request).await?;
         Ok(Answer::Pending(self.pendings.begin(self.calls, shape, request, carrier)))
     }
 

@@ -20,7 +20,7 @@ use super::course::Course;
 use super::inbox::Cancel;
 use super::journal::{Asked, Recorded};
 use super::lane::When;
-use super::pendings::{Carrier, Pendings, Shape};
+use super::pendings::{Carrier, Pendings, Shape, Taken};
 use super::waits::at_latest;
 use crate::gate::Gate;
 
@@ -96,7 +96,7 @@ impl Grants {
     ) -> Result<Answer, Refusal> {
         let (outgoing, egress) = self.prepare(gate, &request, key)?;
         let policy = Arc::clone(&self.policy);
-        let mut sending = AbortOnDrop(runtime.spawn(async move { egress.fetch(&policy, outgoing).await }));
+        let mut sending = AbortOnDrop(runtime.spawn(async move { fetch(&egress, &policy, outgoing).await }));
         match (&mut sending.0).await {
             Ok(Ok(response)) => Ok(Answer::Response(Box::new(response_of(response)))),
             Ok(Err(error)) => Err(guest_error(&error, &request.method).into()),
@@ -114,6 +114,10 @@ impl Activation {
             other => return self.answer_value(asked, Err(not_offered(&other))).await,
         };
         let ready = self.pendings.room().and_then(|()| self.ready_request(&request, asked.idx));
+        let ready = match ready {
+            Ok((request, carrier)) => carrier.with_room(request).await.map(|request| (request, carrier)),
+            Err(error) => Err(error),
+        };
         let (request, carrier) = match ready {
             Ok(ready) => ready,
             Err(error) => return self.answer_value(asked, Err(error)).await,
@@ -143,6 +147,7 @@ impl Activation {
         if std::mem::replace(&mut self.settled, true) {
             return Ok(());
         }
+        self.pendings.put_down();
         for (number, row, request) in self.pendings.unknown() {
             match self.again(&request, row) {
                 Ok((request, carrier)) => self.pendings.repeat(number, request, carrier),
@@ -217,7 +222,8 @@ impl Activation {
         }
         let (egress, policy) = (carrier.egress, carrier.policy);
         // Sockets are served elsewhere; dropped with this future, the exchange ends too.
-        let mut sending = AbortOnDrop(self.facts.runtime.spawn(async move { egress.fetch(&policy, outgoing).await }));
+        let sending = self.facts.runtime.spawn(async move { fetch(&egress, &policy, outgoing).await });
+        let mut sending = AbortOnDrop(sending);
         let fetched = loop {
             let told = self.told;
             tokio::select! {
@@ -234,6 +240,8 @@ impl Activation {
             tracing::error!(%error, "an exchange ended unexpectedly");
             Refusal::Abandon
         })?;
+        // Until the answer is on its way to the disk and to the guest, whose memory has a bound of its own.
+        let _room = fetched.as_ref().map(|response| response.room.clone());
         let answer = match fetched {
             Ok(response) => Ok(Answer::Response(Box::new(response_of(response)))),
             Err(error) => Err(guest_error(&error, &request.method)),
@@ -294,11 +302,29 @@ impl Activation {
                     let answer = self.take_answer(*sent).await?;
                     (Recorded::from(&answer), answer)
                 }
+                Call::HttpTake { .. } => match ready {
+                    (recorded, Ok(Answer::Pending(row))) => (recorded, self.stored_response(row).await?),
+                    ready => ready,
+                },
                 _ => ready,
             },
         };
         self.fill(&asked, &recorded).await?;
         answer.map_err(Refusal::from)
+    }
+
+    /// A response that stands in the row of the call that began it.
+    async fn stored_response(&self, row: u32) -> Result<Result<Answer, GuestError>, Refusal> {
+        let rows = self.facts.store.journal_after(self.lane.claim().key(), row - 1, 1).await;
+        let answer = rows.map_err(|error| unavailable(&error))?.pop().and_then(|row| row.answer);
+        match answer.and_then(|(result, _)| serde_json::from_slice(&result).ok()) {
+            Some(Recorded::Exchange(response)) => Ok(response.map(|response| Answer::Response(Box::new(response)))),
+            _ => {
+                let text = format!("Row {row} of the task's journal has no response.");
+                self.facts.course.fail(GuestError::new(ErrorKind::Failed, "journal", text));
+                Err(Refusal::Abandon)
+            }
+        }
     }
 
     /// Waits until a call has its answer.
@@ -387,8 +413,13 @@ impl Pendings {
                 false => None,
             },
             Call::HttpTake { exchange } => {
-                let taken = self.take(*exchange)?;
-                taken.map(|response| (Recorded::Taken, response.map(Answer::Response)))
+                let answer = match self.take(*exchange)? {
+                    None => return Ok(None),
+                    Some(Taken::Here(response)) => response.map(Answer::Response),
+                    // The response is read by whoever waited.
+                    Some(Taken::Stored(row)) => Ok(Answer::Pending(row)),
+                };
+                Some((Recorded::Taken, answer))
             }
             Call::HttpHead { exchange } => {
                 let head = self.head(*exchange)?;
@@ -448,6 +479,12 @@ pub(super) async fn resting<T>(course: &Course, pendings: &Pendings, wait: Wait,
             () = changed => {}
         }
     }
+}
+
+/// One exchange, as soon as there is room for its body.
+async fn fetch(egress: &Egress, policy: &Policy, mut request: Request) -> Result<Response, FetchError> {
+    request.room = egress.room(&request).await?;
+    egress.fetch(policy, request).await
 }
 
 /// Ends what it holds when it is dropped.
@@ -536,6 +573,7 @@ pub(super) fn guest_error(error: &FetchError, method: &str) -> GuestError {
         }
         FetchError::Unavailable { .. } => (ErrorKind::Unavailable, "connection".to_owned(), true),
         FetchError::Limit { name, .. } => (ErrorKind::Limit, (*name).to_owned(), false),
+        FetchError::NoRoom { reached, .. } => (ErrorKind::Limit, "http-bodies".to_owned(), repeatable || !reached),
     };
     GuestError { kind, code, message: error.to_string(), retryable }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kennel_egress::{Egress, Policy, Request};
+use kennel_egress::{Egress, Policy, Request, Room};
 use kennel_protocol::{Seq, TaskId, Timestamp};
 use kennel_sandbox::call::{
     Answer, Call, ErrorKind, GuestError, HttpHead, HttpPiece, HttpRequest, HttpResponse, Pending,
@@ -25,8 +25,10 @@ use super::outside::{guest_error, head_of, response_of};
 const OPEN_MAX: usize = 64;
 /// Pendings of a task that run at once; more wait their turn.
 const RUNNING_MAX: usize = 8;
-/// Bytes of a body that are read ahead of the agent.
+/// Bytes of a body that are read ahead of the agent, if the host has room for them…
 const AHEAD_BYTES: usize = 256 << 10;
+/// …and if it has not.
+const AHEAD_FREE_BYTES: usize = 16 << 10;
 
 /// Where an exchange stands.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ enum State {
     Unknown(Box<HttpRequest>),
     /// The whole response is there.
     Whole(Result<Box<HttpResponse>, GuestError>),
+    /// The whole response stands in the row of the call that began it, and nowhere else: it is too large to be kept twice.
+    Stored,
     /// The response comes in pieces.
     Pieces(Pieces),
     /// Another task works on it.
@@ -88,6 +92,10 @@ struct Exchange {
     head_taken: bool,
     /// What carries it; none if it is known from the journal only.
     driver: Option<AbortHandle>,
+    /// What its body takes of the room that a host has for bodies, in a run without a journal: until it is taken.
+    room: Room,
+    /// What is read ahead of it takes of the same.
+    ahead: Option<Room>,
 }
 
 impl Drop for Exchange {
@@ -174,7 +182,7 @@ impl Pendings {
         let mut table = self.table();
         table.last += 1;
         let number = table.last;
-        table.open.insert(number, Exchange { row, shape, state, ready: None, head_taken: false, driver: None });
+        table.open.insert(number, Exchange::new(row, shape, state));
         number
     }
 
@@ -224,9 +232,7 @@ impl Pendings {
         table.last = books.last;
         for (number, row, child) in &books.children {
             let state = State::Child(child.clone());
-            let child =
-                Exchange { row: *row, shape: Shape::Answer, state, ready: None, head_taken: false, driver: None };
-            table.open.insert(*number, child);
+            table.open.insert(*number, Exchange::new(*row, Shape::Answer, state));
         }
     }
 
@@ -241,8 +247,7 @@ impl Pendings {
             Err(GuestError::new(ErrorKind::UnknownOutcome, "unknown-outcome", text))
         };
         let state = state_of(recorded.unwrap_or_else(lost), shape);
-        let exchange = Exchange { row, shape, state, ready: None, head_taken: false, driver: None };
-        self.table().open.insert(number, exchange);
+        self.table().open.insert(number, Exchange::new(row, shape, state));
         self.make_ready(number);
     }
 
@@ -269,7 +274,11 @@ impl Pendings {
         };
         match (call, recorded) {
             (Call::HttpTake { exchange }, Recorded::Taken) => {
-                self.take(*exchange).ok().flatten().map(|response| response.map(Answer::Response))
+                match self.take(*exchange).ok().flatten() {
+                    Some(Taken::Here(response)) => Some(response.map(Answer::Response)),
+                    // Put down only once nothing is repeated any more.
+                    Some(Taken::Stored(_)) | None => None,
+                }
             }
             (Call::HttpHead { exchange }, Recorded::Taken) => {
                 self.head(*exchange).ok().flatten().map(|head| head.map(|head| Answer::Head(Box::new(head))))
@@ -297,6 +306,15 @@ impl Pendings {
                 _,
                 Recorded::Taken | Recorded::Message(_) | Recorded::Exchange(_) | Recorded::Head(_) | Recorded::Sent(_),
             ) => None,
+        }
+    }
+
+    /// Lets go of large responses that were read back from the journal and not taken in the repetition: their rows have them.
+    pub(crate) fn put_down(&self) {
+        for exchange in self.table().open.values_mut() {
+            if matches!(&exchange.state, State::Whole(Ok(response)) if is_large(response)) {
+                exchange.state = State::Stored;
+            }
         }
     }
 
@@ -404,7 +422,7 @@ impl Pendings {
         self.table().open.values().any(|exchange| match &exchange.state {
             State::Running => true,
             State::Pieces(pieces) => exchange.driver.is_some() && matches!(pieces.head, Some(Ok(_))),
-            State::Whole(_) | State::Unknown(_) | State::Child(_) => false,
+            State::Whole(_) | State::Stored | State::Unknown(_) | State::Child(_) => false,
         })
     }
 
@@ -427,20 +445,19 @@ impl Pendings {
     }
 
     /// Takes a whole response, if it is there: its number is gone then.
-    pub(crate) fn take(&self, number: Pending) -> Result<Option<Result<Box<HttpResponse>, GuestError>>, GuestError> {
+    pub(crate) fn take(&self, number: Pending) -> Result<Option<Taken>, GuestError> {
         let mut table = self.table();
         let exchange = table.open.get(&number).ok_or_else(|| unknown_number(number))?;
         if exchange.shape != Shape::Whole {
             return Err(GuestError::new(ErrorKind::Invalid, "exchange", "it was not started by http.start"));
         }
-        if !matches!(exchange.state, State::Whole(_)) {
+        if !matches!(exchange.state, State::Whole(_) | State::Stored) {
             return Ok(None);
         }
-        let taken =
-            table.open.remove(&number).map(|mut exchange| std::mem::replace(&mut exchange.state, State::Running));
-        match taken {
-            Some(State::Whole(response)) => Ok(Some(response)),
-            _ => Ok(None),
+        let Some(mut exchange) = table.open.remove(&number) else { return Ok(None) };
+        match std::mem::replace(&mut exchange.state, State::Running) {
+            State::Whole(response) => Ok(Some(Taken::Here(response))),
+            _ => Ok(Some(Taken::Stored(exchange.row))),
         }
     }
 
@@ -534,8 +551,18 @@ impl Pendings {
     async fn fetch(&self, number: Pending, row: u32, request: Request, carrier: &Carrier) -> Result<(), Dead> {
         let method = request.method.clone();
         let fetched = carrier.egress.fetch(&carrier.policy, request).await;
+        let room = fetched.as_ref().map(|response| response.room.clone()).unwrap_or_default();
         let result = fetched.map(response_of).map_err(|error| guest_error(&error, &method));
         carrier.record(row, &Recorded::Exchange(result.clone())).await?;
+        if carrier.lane.is_some() && result.as_ref().is_ok_and(is_large) {
+            // It gives its room back: whoever takes it may first wait for another that needs the same.
+            carrier.intent_is_written().await?;
+            self.set(number, State::Stored);
+            return Ok(());
+        }
+        if let Some(exchange) = self.table().open.get_mut(&number) {
+            exchange.room = room;
+        }
         self.set(number, State::Whole(result.map(Box::new)));
         Ok(())
     }
@@ -557,7 +584,7 @@ impl Pendings {
                 Ok(None) => (Ok(HttpPiece::End), false),
                 Err(error) => (Err(guest_error(&error, &method)), false),
             };
-            self.put(number, piece).await;
+            self.put(number, piece, &carrier.egress).await;
             if !more {
                 return Ok(());
             }
@@ -565,14 +592,14 @@ impl Pendings {
     }
 
     /// Puts a piece where the agent finds it; waits while it has not read what is there.
-    async fn put(&self, number: Pending, piece: Result<HttpPiece, GuestError>) {
+    async fn put(&self, number: Pending, piece: Result<HttpPiece, GuestError>, egress: &Egress) {
         loop {
             let read = self.read.notified();
             tokio::pin!(read);
             read.as_mut().enable();
-            let full = match self.table().open.get_mut(&number).map(|exchange| &mut exchange.state) {
-                Some(State::Pieces(pieces)) => pieces.bytes >= AHEAD_BYTES,
-                _ => return,
+            let full = match self.table().open.get_mut(&number) {
+                Some(exchange) => exchange.is_full(egress),
+                None => return,
             };
             if !full {
                 break;
@@ -590,17 +617,34 @@ impl Pendings {
 }
 
 impl Exchange {
+    fn new(row: u32, shape: Shape, state: State) -> Exchange {
+        let (room, ahead) = (Room::default(), None);
+        Exchange { row, shape, state, ready: None, head_taken: false, driver: None, room, ahead }
+    }
+
     /// Whether the next call has something to give.
     fn has_something(&self) -> bool {
         match &self.state {
             State::Running | State::Unknown(_) => false,
-            State::Whole(_) => true,
+            State::Whole(_) | State::Stored => true,
             State::Child(child) => child.stop.is_some(),
             State::Pieces(pieces) => {
                 pieces.head.is_some() && (!self.head_taken || !pieces.waiting.is_empty())
                     || matches!(&pieces.head, Some(Err(_)))
             }
         }
+    }
+
+    /// Whether no more is read ahead. Beyond the little that is free, only if the host has room.
+    fn is_full(&mut self, egress: &Egress) -> bool {
+        let State::Pieces(pieces) = &self.state else { return false };
+        if pieces.bytes < AHEAD_FREE_BYTES {
+            return false;
+        }
+        let room = self.ahead.take().or_else(|| egress.try_room(AHEAD_BYTES));
+        let full = room.is_none() || pieces.bytes >= AHEAD_BYTES;
+        self.ahead = room;
+        full
     }
 
     /// The pieces, once there are any.
@@ -610,9 +654,22 @@ impl Exchange {
         }
         match &mut self.state {
             State::Pieces(pieces) => Ok(Some(pieces)),
-            State::Running | State::Unknown(_) | State::Whole(_) | State::Child(_) => Ok(None),
+            State::Running | State::Unknown(_) | State::Whole(_) | State::Stored | State::Child(_) => Ok(None),
         }
     }
+}
+
+/// A response that was taken.
+pub(crate) enum Taken {
+    /// It was in memory.
+    Here(Result<Box<HttpResponse>, GuestError>),
+    /// It stands in this row.
+    Stored(u32),
+}
+
+/// Whether a response is kept on disk only until it is taken.
+fn is_large(response: &HttpResponse) -> bool {
+    response.body.len() > AHEAD_FREE_BYTES
 }
 
 /// What a recorded exchange came to.
@@ -649,7 +706,14 @@ fn broken_off(head: Result<HttpHead, GuestError>) -> Pieces {
 }
 
 impl Carrier {
-    /// Waits until the call that began the exchange is on disk.
+    /// A request with room for its body, as soon as there is some.
+    pub(crate) async fn with_room(&self, mut request: Request) -> Result<Request, GuestError> {
+        let room = self.egress.room(&request).await;
+        request.room = room.map_err(|error| guest_error(&error, &request.method))?;
+        Ok(request)
+    }
+
+    /// Waits until what was queued for the journal is on disk: the call that began the exchange, or what came of it.
     async fn intent_is_written(&self) -> Result<(), Dead> {
         match &self.lane {
             Some(lane) => lane.flush().await,

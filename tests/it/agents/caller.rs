@@ -23,6 +23,10 @@ fn caller(task: Task) -> Result<Outcome> {
         "hasty" => task.get(url).timeout(milliseconds(300)).fetch()?.text(),
         "race" => race(&task, &urls)?,
         "both" => both(&task, &urls)?,
+        "crowd" => crowd(&task, &urls, false)?,
+        "hoard" => crowd(&task, &urls, true)?,
+        "lengths" => lengths(&task, &urls)?,
+        "orders" => orders(&task, &urls)?,
         "stream" => stream(&task, url)?,
         "steps" => steps(&task, &urls)?,
         "after-checkpoint" => return after_checkpoint(&task, url),
@@ -65,6 +69,42 @@ fn both(task: &Task, urls: &[&str]) -> Result<String> {
         texts.push(exchange.take()?.text());
     }
     Ok(texts.join(" "))
+}
+
+/// Starts all with little time; says of each how many bytes came, or which error. `hoard`: takes none before all are there.
+fn crowd(task: &Task, urls: &[&str], hoard: bool) -> Result<String> {
+    let mut exchanges = Vec::new();
+    for url in urls {
+        exchanges.push(task.get(*url).timeout(seconds(3)).start()?);
+    }
+    if hoard {
+        let things: Vec<&dyn Pending> = exchanges.iter().map(|exchange| exchange as &dyn Pending).collect();
+        task.wait_all(&things, None)?;
+    }
+    let taken = exchanges.into_iter().map(|exchange| match exchange.take() {
+        Ok(response) => response.body.len().to_string(),
+        Err(error) => format!("{} {}", error.code, error.retryable),
+    });
+    Ok(taken.collect::<Vec<_>>().join(", "))
+}
+
+/// Starts all, waits until all are there, says how many bytes came.
+fn lengths(task: &Task, urls: &[&str]) -> Result<String> {
+    let started = urls.iter().map(|url| task.get(*url).start());
+    let exchanges = started.collect::<Result<Vec<_>>>()?;
+    let things: Vec<&dyn Pending> = exchanges.iter().map(|exchange| exchange as &dyn Pending).collect();
+    task.wait_all(&things, None)?;
+    let taken = exchanges.into_iter().map(|exchange| Ok(exchange.take()?.body.len().to_string()));
+    Ok(taken.collect::<Result<Vec<_>>>()?.join(", "))
+}
+
+/// Sends a large order that is not answered, and another beside it: what becomes of that.
+fn orders(task: &Task, urls: &[&str]) -> Result<String> {
+    let order = |url: &str, time| task.post(url).body(vec![7; 900_000]).timeout(time).after_crash(AfterCrash::Repeat).start();
+    let first = order(urls[0], seconds(20))?;
+    let second = order(urls[1], seconds(1));
+    first.abort()?;
+    Ok(second.err().map_or_else(|| "sent".to_owned(), |error| format!("{} {}", error.code, error.retryable)))
 }
 
 /// Passes a slow body on piece by piece.

@@ -368,7 +368,10 @@ fn a_connection_that_is_idle_does_not_hold_the_end_up() {
 
 #[test]
 fn a_task_is_repeated_under_the_limits_that_it_began_under() {
-    let (large, small) = (["--memory-per-agent", "96", "--test-part-bytes", "4000000"], ["--memory-per-agent", "32", "--test-part-bytes", "1000000"]);
+    let (large, small) = (
+        ["--memory-per-agent", "96", "--test-part-bytes", "4000000"],
+        ["--memory-per-agent", "32", "--test-part-bytes", "1000000"],
+    );
     for (begun, then, seen) in [(large, small, "true sent"), (small, large, "false part-bytes")] {
         let mut kennel = Kennel::with(&["measure"]).stopped();
         kennel.launch_on_trial(&begun);
@@ -384,4 +387,60 @@ fn a_task_is_repeated_under_the_limits_that_it_began_under() {
         let other = kennel.answer("measure", &new, "yes");
         assert!(!status_text(&other).contains(seen), "a new task has the new limits: {other:#}");
     }
+}
+
+/// The percents that a task's events tell, in order.
+fn percents(kennel: &Kennel, id: &str) -> Vec<u64> {
+    let events = kennel.resume("pacer", id, "1").rest();
+    let parts = events.iter().flat_map(|event| {
+        let message = &event.result()["statusUpdate"]["status"]["message"];
+        message["parts"].as_array().cloned().unwrap_or_default()
+    });
+    parts.filter_map(|part| part["data"]["percent"].as_u64()).collect()
+}
+
+#[test]
+fn the_last_progress_is_shown_whenever_the_host_ends() {
+    for fault in ["--test-crash-after", "--test-crash-before"] {
+        for n in 1.. {
+            let mut kennel = Kennel::with(&["pacer"]).stopped();
+            kennel.launch_on_trial(&[fault, &n.to_string()]);
+            let answered = exchange(kennel.address(), &call("pacer", "SendMessage", message("go")), WAIT).ok();
+            let died = answered.is_none() || kennel.is_dead();
+            if died {
+                kennel.dies();
+                kennel.launch();
+            }
+            let listed = kennel.result("pacer", "ListTasks", json!({}));
+            let id = match listed["tasks"].get(0) {
+                Some(task) => id_of(task),
+                None => kennel.begin("pacer", "go"),
+            };
+            kennel.reaches("pacer", &id, COMPLETED);
+            let told = percents(&kennel, &id);
+            assert!(told.is_sorted_by(|a, b| a < b), "{fault} {n}: each once and in order: {told:?}");
+            let last = [30, 70, 90].iter().all(|percent| told.contains(percent));
+            assert!(last, "{fault} {n}: the last ones always: {told:?}");
+            if !died {
+                assert!(n > 3, "{fault}: hardly any host died");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_that_does_not_answer_costs_a_task_no_try() {
+    let mut kennel = Kennel::start(&["counter"]);
+    kennel.stop();
+    let connection = rusqlite::Connection::open(kennel.data_folder().join("kennel.db")).unwrap();
+    // Before the statements are prepared, so that the host finds it missing.
+    connection.execute("ALTER TABLE kv RENAME TO kv_away", []).unwrap();
+    kennel.launch();
+    let id = kennel.begin("counter", "agent get nothing");
+    // One try a second: more than a task has.
+    until("seven tries", WAIT, || (kennel.stderr().matches("a read for an agent failed").count() >= 7).then_some(()));
+    assert_eq!(state_of(&kennel.task("counter", &id)), "TASK_STATE_WORKING");
+    connection.execute("ALTER TABLE kv_away RENAME TO kv", []).unwrap();
+    assert_eq!(status_text(&kennel.reaches("counter", &id, COMPLETED)), "nothing");
 }

@@ -68,7 +68,9 @@ pub(crate) async fn describe(
             reason: format!("It used more than {:?} of processor time.", limits.describe_cpu_max),
             operator: String::new(),
         }),
-        Ok(Err(Cut::Stopped | Cut::Abandoned)) => Err(LoadError::Host("`describe` could not be run".to_owned())),
+        Ok(Err(Cut::Stopped | Cut::Abandoned | Cut::HostFault)) => {
+            Err(LoadError::Host("`describe` could not be run".to_owned()))
+        }
         Err(_elapsed) => Err(LoadError::Describe {
             reason: format!("It did not return within {:?}.", limits.describe_time_max),
             operator: String::new(),

@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::memory::{Account, Memory};
 use crate::meter::Meter;
 use crate::random::{Stream, generator};
-use crate::run::TaskInfo;
+use crate::run::{Cut, TaskInfo};
 use crate::timers::Awaited;
 use crate::wasi::Wasi;
 
@@ -70,7 +70,7 @@ pub(crate) struct Guest {
     meter: Arc<Meter>,
     calls: Box<dyn HostCalls>,
     live: bool,
-    abandoned: bool,
+    abandoned: Option<Cut>,
 }
 
 impl Guest {
@@ -94,7 +94,7 @@ impl Guest {
             meter,
             calls,
             live: false,
-            abandoned: false,
+            abandoned: None,
         };
         guest.follow();
         guest
@@ -108,7 +108,8 @@ impl Guest {
         self.follow();
         answer.map_err(|refusal| match refusal {
             Refusal::Guest(error) => Failure::Guest(error),
-            Refusal::Abandon => self.abandon(),
+            Refusal::Abandon => self.abandon(Cut::Abandoned),
+            Refusal::HostFault => self.abandon(Cut::HostFault),
         })
     }
 
@@ -147,7 +148,7 @@ impl Guest {
     /// An answer that does not belong to its call: a fault of the host, so the work must be tried again elsewhere.
     pub(crate) fn misfit(&mut self, answer: &Answer) -> Failure {
         tracing::error!(?answer, "the host answered a guest's call with an answer of another call");
-        self.abandon()
+        self.abandon(Cut::Abandoned)
     }
 
     /// The time of the last record.
@@ -162,9 +163,9 @@ impl Guest {
         }
     }
 
-    /// Whether the host gave the run up.
-    pub(crate) fn abandoned(&self) -> bool {
-        self.abandoned
+    /// Why the host gave the run up, if it did.
+    pub(crate) fn abandoned(&mut self) -> Option<Cut> {
+        self.abandoned.take()
     }
 
     /// Ends the state: the last lines go out, the calls go back to who started the run.
@@ -190,8 +191,8 @@ impl Guest {
         }
     }
 
-    fn abandon(&mut self) -> Failure {
-        self.abandoned = true;
+    fn abandon(&mut self, cut: Cut) -> Failure {
+        self.abandoned = Some(cut);
         Failure::Abandon
     }
 }

@@ -22,7 +22,7 @@
 //!     End::Outcome(outcome) => println!("{} ended well: {outcome:?}", agent.card().name),
 //!     End::Error(error) => println!("it says: {}", error.message),
 //!     End::Trap(trap) => println!("{} ({})", trap.public, trap.operator),
-//!     End::Stopped | End::Abandoned => println!("nobody is told"),
+//!     End::Stopped | End::Abandoned | End::HostFault => println!("nobody is told"),
 //! }
 //! # Ok(())
 //! # }

@@ -114,8 +114,11 @@ pub enum End {
     Trap(Trap),
     /// [`Control::stop`] was called.
     Stopped,
-    /// A call was answered by [`crate::call::Refusal::Abandon`], or the host itself failed: the work must be tried again.
+    /// A call was answered by [`crate::call::Refusal::Abandon`], or broke the host: the work must be tried again.
     Abandoned,
+    /// As `Abandoned`, but nothing that the guest did is the reason: [`crate::call::Refusal::HostFault`], or there was no memory for an
+    /// instance.
+    HostFault,
 }
 
 /// A run that is over, its instance gone.
@@ -193,7 +196,7 @@ impl Running {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 // The guest threads are gone, because the process ends.
                 Err(_) => Finished {
-                    end: End::Abandoned,
+                    end: End::HostFault,
                     cpu: self.control.cpu(),
                     live_cpu: self.control.meter.live_cpu(),
                     memory_peak_bytes: 0,
@@ -281,6 +284,7 @@ pub(crate) enum Cut {
     ReplayCpu,
     Stopped,
     Abandoned,
+    HostFault,
 }
 
 impl Cut {
@@ -291,6 +295,7 @@ impl Cut {
             Cut::ReplayCpu => End::Trap(Trap::replay_cpu(budget.replay_max)),
             Cut::Stopped => End::Stopped,
             Cut::Abandoned => End::Abandoned,
+            Cut::HostFault => End::HostFault,
         }
     }
 }
@@ -383,16 +388,16 @@ impl<'a> Instance<'a> {
         }
     }
 
-    fn judge(&self, broken: &Broken) -> Cut {
-        let guest = self.store.data();
-        if guest.abandoned() {
-            return Cut::Abandoned;
+    fn judge(&mut self, broken: &Broken) -> Cut {
+        if let Some(cut) = self.store.data_mut().abandoned() {
+            return cut;
         }
+        let guest = self.store.data();
         let memory_refused = guest.memory.refused();
         // An instance that could not even be made, by no fault of the guest: no slot, or no memory of the machine.
         if !broken.instantiated && !memory_refused && broken.error.downcast_ref::<wasmtime::Trap>().is_none() {
             tracing::error!(error = %format!("{:#}", broken.error), "cannot make an instance, the run is given up");
-            return Cut::Abandoned;
+            return Cut::HostFault;
         }
         let last_words = guest.console.last_words();
         let evidence = Evidence { memory_refused, last_words: &last_words, limits: &guest.facts.limits };

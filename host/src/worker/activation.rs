@@ -14,7 +14,7 @@ use kennel_sandbox::call::{
     Answer, Call, CallFuture, CancelRequest, Draft, ErrorKind, GuestError, HostCalls, LogLine, Moment, Progress,
     Refusal, Seen,
 };
-use kennel_store::{Artifacts as Shown, InboxMessage, Scope, Store, Stored};
+use kennel_store::{Artifacts as Shown, InboxMessage, Scope, Store, StoreError, Stored};
 
 use super::artifacts::{Artifacts, Piece};
 use super::course::Course;
@@ -204,10 +204,16 @@ impl Activation {
             }
         };
         if kind(&call) == Kind::Effect && recorded.is_ok() {
-            // Its event is on disk: only the books count.
-            self.effect(call, asked.idx).ok();
+            // Its event is on disk, or comes with what settles progress: only the books count.
+            if let Ok(effect) = self.effect(call, asked.idx) {
+                match (effect.flow, asked.seq) {
+                    (Flow::Progress, None) => self.gate.repeat(effect.event).await,
+                    (Flow::Progress | Flow::Settled, _) => self.gate.repeat(None).await,
+                    (Flow::Piece, _) => {}
+                }
+            }
         } else {
-            self.note_prompt(&call, asked);
+            self.note_prompt(&call, asked).await;
             self.told |= matches!(&recorded, Err(error) if error.kind == ErrorKind::Canceled);
         }
         recorded.map_err(Refusal::from)
@@ -358,7 +364,7 @@ impl Activation {
             Ok(Given::Changed(answer)) => Ok(answer),
             Ok(Given::Value(answer)) => self.answer_value(asked, Ok(answer)).await,
             Err(Refusal::Guest(error)) => self.answer_value(asked, Err(error)).await,
-            Err(Refusal::Abandon) => Err(Refusal::Abandon),
+            Err(fault @ (Refusal::Abandon | Refusal::HostFault)) => Err(fault),
         }
     }
 
@@ -526,10 +532,14 @@ pub(super) fn not_offered(call: &Call) -> GuestError {
     GuestError::new(ErrorKind::Unavailable, "not-offered", text)
 }
 
-/// A read that failed is the host's fault: the activation is given up and tried again.
-pub(super) fn unavailable(error: &kennel_store::StoreError) -> Refusal {
+/// A read that failed is the host's fault: the activation is given up and tried again, which does not count as a try. Rows that do not
+/// read will not tomorrow: that counts.
+pub(super) fn unavailable(error: &StoreError) -> Refusal {
     tracing::warn!(%error, "a read for an agent failed; the activation is given up");
-    Refusal::Abandon
+    match error {
+        StoreError::Corrupt(_) => Refusal::Abandon,
+        StoreError::Busy { .. } | StoreError::Full | StoreError::Unavailable(_) => Refusal::HostFault,
+    }
 }
 
 /// No message has this seq: waits that messages do not end are for those after it.

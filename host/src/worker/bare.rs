@@ -222,7 +222,7 @@ fn bare_end(subject: &Subject, end: End) -> BareEnd {
             super::supervise::report_trap(&subject.task, &trap);
             failed(&GuestError::new(ErrorKind::Failed, trap.reason.name(), trap.public))
         }
-        End::Stopped | End::Abandoned => BareEnd::Unavailable,
+        End::Stopped | End::Abandoned | End::HostFault => BareEnd::Unavailable,
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn last(end: End, canceled: bool) -> Last {
         }
         End::Error(error) => Last::Failed(error),
         End::Trap(trap) => Last::Failed(GuestError::new(ErrorKind::Failed, trap.reason.name(), trap.public)),
-        End::Stopped | End::Abandoned => Last::None,
+        End::Stopped | End::Abandoned | End::HostFault => Last::None,
     }
 }
 

@@ -458,7 +458,7 @@ impl Journal {
             StoreError::Corrupt(_) => self.unreadable(idx, error),
             error => {
                 tracing::warn!(task.id = %self.key.task, %error, "a journal could not be read; the activation is given up");
-                Refusal::Abandon
+                Refusal::HostFault
             }
         }
     }

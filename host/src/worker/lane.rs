@@ -100,6 +100,8 @@ struct State {
     suspect: Option<OwnedSemaphorePermit>,
     in_flight: bool,
     dead: bool,
+    /// It died of a fault of the store.
+    excused: bool,
     /// What came after the last written body.
     tail: Tail,
 }
@@ -148,6 +150,7 @@ impl Lane {
             suspect: start.suspect,
             in_flight: accepted.is_some(),
             dead: false,
+            excused: false,
             tail: Tail::default(),
         };
         let pace = start.pace;
@@ -180,6 +183,11 @@ impl Lane {
         self.state().tried
     }
 
+    /// Whether the lane died of a fault of the store.
+    pub(crate) fn is_excused(&self) -> bool {
+        self.state().excused
+    }
+
     /// The right by which this lane writes.
     pub(crate) fn claim(&self) -> &Claim {
         &self.shared.claim
@@ -210,7 +218,7 @@ impl Lane {
         let tenant = &self.shared.claim.key().tenant;
         let digests = match self.shared.store.cut_out(tenant, &mut event).await {
             Ok(digests) => digests,
-            Err(error) => return self.give_up(&error),
+            Err(error) => return self.unserved(&error),
         };
         self.room().await?;
         let seq = self.enqueue(&event, digests, call, close)?;
@@ -225,7 +233,7 @@ impl Lane {
         for mut event in events {
             match self.shared.store.cut_out(tenant, &mut event).await {
                 Ok(digests) => ready.push((event, digests)),
-                Err(error) => return self.give_up(&error),
+                Err(error) => return self.unserved(&error),
             }
         }
         self.room().await?;
@@ -363,7 +371,7 @@ impl Lane {
     pub(crate) async fn stored(&self, bytes: Vec<u8>) -> Result<Stored, Dead> {
         match self.shared.store.stored(&self.shared.claim.key().tenant, bytes.into()).await {
             Ok(stored) => Ok(stored),
-            Err(error) => self.give_up(&error),
+            Err(error) => self.unserved(&error),
         }
     }
 
@@ -391,6 +399,12 @@ impl Lane {
                 self.give_up(reason)
             }
         }
+    }
+
+    /// As [`Lane::give_up`], for what the store said. Rows that do not read are no passing fault.
+    fn unserved<T>(&self, error: &StoreError) -> Result<T, Dead> {
+        self.state().excused |= !matches!(error, StoreError::Corrupt(_));
+        self.give_up(error)
     }
 
     fn give_up<T>(&self, reason: impl std::fmt::Display) -> Result<T, Dead> {
@@ -497,7 +511,7 @@ impl Lane {
             match self.shared.store.commit(&self.shared.claim, commit.clone()).await {
                 Ok(committed) => return Ok(committed),
                 Err(error @ StoreError::Corrupt(_)) => return self.give_up(&error),
-                Err(error) if self.shared.commits.is_closed() => return self.give_up(&error),
+                Err(error) if self.shared.commits.is_closed() => return self.unserved(&error),
                 Err(error) => {
                     tracing::warn!(task.id = %self.shared.claim.key().task, %error, "a commit waits for the store");
                     tokio::time::sleep(pause).await;
@@ -558,7 +572,7 @@ impl Lane {
         let after = stands.rev;
         let events = match self.shared.store.events_after(self.shared.claim.key(), after, u32::MAX).await {
             Ok(events) => events,
-            Err(error) => return self.give_up(&error),
+            Err(error) => return self.unserved(&error),
         };
         let mut state = self.state();
         for row in events.iter().filter(|row| row.seq <= at.rev) {

@@ -147,6 +147,8 @@ impl Activation {
         if std::mem::replace(&mut self.settled, true) {
             return Ok(());
         }
+        // Progress that a former activation held back and did not live to show.
+        self.gate.settle().await?;
         self.pendings.put_down();
         for (number, row, request) in self.pendings.unknown() {
             match self.again(&request, row) {

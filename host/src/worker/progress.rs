@@ -1,4 +1,7 @@
 //! Progress without a flood: of calls that carry only progress, at most one in 250 ms becomes an event: the newest, the last one always.
+//!
+//! The row of a call whose event is held back is written with the next effect. If the host ends before the event is, the next activation
+//! repeats that row, which has no event, and shows it as soon as its work is live.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +45,8 @@ impl ProgressGate {
         match due.filter(|due| *due > Instant::now()) {
             None => {
                 state.sent = Some(Instant::now());
+                // Its time has come as well, and this is newer.
+                state.held = None;
                 self.lane.push_with(event, Some(call), Close::No).await.map(drop)
             }
             Some(due) => {
@@ -68,12 +73,25 @@ impl ProgressGate {
         }
     }
 
+    /// A recorded call is repeated: this is held back after it, as it was then. None: what was held has been sent before it.
+    pub(crate) async fn repeat(&self, held: Option<StreamResponse>) {
+        self.state.lock().await.held = held;
+    }
+
     /// Sends what is held: before the state changes, so that nothing of the old state comes after.
     pub(crate) async fn settle(&self) -> Result<(), Dead> {
         let mut state = self.state.lock().await;
-        match state.held.take() {
+        match state.held.take().filter(|event| !self.is_shown(event)) {
             Some(event) => self.lane.push(event, Close::No).await.map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Whether the task's status is this very one: a former activation had the time to send it.
+    fn is_shown(&self, event: &StreamResponse) -> bool {
+        let StreamResponse::StatusUpdate(update) = event else { return false };
+        let id = update.status.message.as_ref().map(|message| &message.message_id);
+        self.lane
+            .with_fold(|fold, _| id.is_some() && fold.status.message.as_ref().map(|message| &message.message_id) == id)
     }
 }

@@ -462,6 +462,8 @@ impl Supervisor {
 
     /// Gives the instance's place up: the task waits in the store, or goes on at the next claim.
     async fn leave(&mut self) {
+        // Progress that was held back is not left to a timer of somebody who is gone.
+        self.gate.settle().await.ok();
         // What the agent has not seen yet would wake nobody.
         let wait = self.facts.course.stand().wait.filter(|wait| !(wait.children && self.pendings.have_news()));
         let Some(wait) = wait else {
@@ -471,7 +473,9 @@ impl Supervisor {
         // Before the commit after which somebody may claim it.
         self.hold = None;
         if self.lane.release(Wait { due: Some(due), ..wait }).await.is_err() {
-            return self.give_back(Attempt::DoesNotCount, "something came when it was about to wait", Duration::ZERO).await;
+            return self
+                .give_back(Attempt::DoesNotCount, "something came when it was about to wait", Duration::ZERO)
+                .await;
         }
         // Looked at after the commit: what is allowed from now on finds it parked.
         if self.asks()
@@ -487,10 +491,13 @@ impl Supervisor {
             report_trap(&self.facts.subject.task, trap);
         }
         let Some(end) = self.end_unopened(end, reply).await else { return };
+        // A fault of the host is no try of the agent's.
+        let is_excused = matches!(end, End::HostFault) || self.lane.is_excused();
         let canceled = self.mailroom.cancel().is_some();
         let last = last(end, canceled);
         if matches!(last, Last::None) {
-            return self.give_back(Attempt::Counts, "the run was given up", RETRY_AFTER).await;
+            let attempt = if is_excused { Attempt::DoesNotCount } else { Attempt::Counts };
+            return self.give_back(attempt, "the run was given up", RETRY_AFTER).await;
         }
         if !matches!(last, Last::State(Step::Complete | Step::Reject, ..)) && self.cancel_children().await.is_err() {
             let reason = "the tasks it had sent were not asked to stop";

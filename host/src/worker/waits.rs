@@ -75,7 +75,7 @@ impl Activation {
 
     /// The recorded answer of a call that was answered by a message.
     pub(super) async fn repeat_message(&mut self, call: Call, asked: &Asked, n: u32) -> Result<Answer, Refusal> {
-        self.note_prompt(&call, asked);
+        self.note_prompt(&call, asked).await;
         let Some(inbound) = self.facts.past.iter().find(|inbound| inbound.n == n) else {
             let text = format!("Message {n} of the task, which its journal names, is missing.");
             self.facts.course.fail(GuestError::new(ErrorKind::Failed, "journal", text));
@@ -89,9 +89,10 @@ impl Activation {
     }
 
     /// What a prompt says counts, also when it is repeated.
-    pub(super) fn note_prompt(&mut self, call: &Call, asked: &Asked) {
+    pub(super) async fn note_prompt(&mut self, call: &Call, asked: &Asked) {
         if let (Call::RequireInput { prompt, .. } | Call::RequireAuth { prompt, .. }, Some(_)) = (call, asked.seq) {
             self.artifacts().say(&prompt.parts).ok();
+            self.gate.repeat(None).await;
         }
     }
 

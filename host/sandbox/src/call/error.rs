@@ -68,8 +68,10 @@ impl GuestError {
 pub enum Refusal {
     /// The guest gets this error and may go on.
     Guest(GuestError),
-    /// The activation is over (fenced, or the host failed): the instance is dropped without another word.
+    /// The activation is over: the instance is dropped without another word.
     Abandon,
+    /// As `Abandon`, and nothing that the guest does is the reason: the store or the machine failed.
+    HostFault,
 }
 
 impl From<GuestError> for Refusal {

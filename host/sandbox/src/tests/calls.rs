@@ -58,6 +58,15 @@ async fn a_run_that_the_worker_gives_up_is_abandoned() {
 }
 
 #[tokio::test]
+async fn a_fault_of_the_host_is_told_apart_from_a_run_that_is_given_up() {
+    let home = Home::new();
+    let agent = home.agent(&sleeper().component()).await;
+    let (worker, _) = Worker::answering(|_| Some(Err(Refusal::HostFault)));
+    let finished = start(&agent, worker, Limits::default()).finish().await;
+    assert!(matches!(finished.end, End::HostFault), "{:?}", finished.end);
+}
+
+#[tokio::test]
 async fn an_answer_of_another_call_abandons_the_run() {
     let home = Home::new();
     let agent = home.agent(&sleeper().component()).await;

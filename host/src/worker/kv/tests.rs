@@ -55,7 +55,7 @@ impl Runner {
         match self.values.carry_out(call, &mut Overtaken { direct, times: self.overtaken }).await {
             Ok(Given::Value(answer) | Given::Changed(answer)) => Ok(answer),
             Err(Refusal::Guest(error)) => Err(error),
-            Err(Refusal::Abandon) => panic!("given up"),
+            Err(Refusal::Abandon | Refusal::HostFault) => panic!("given up"),
         }
     }
 

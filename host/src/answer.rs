@@ -6,7 +6,7 @@ use kennel_protocol::types::{Content, JsonValue, Message};
 use serde_json::Value;
 
 /// Metadata key of a prompt: the schema of the answer.
-pub(crate) const INPUT_KEY: &str = "urn:kennel:input:1";
+pub(crate) const INPUT_KEY: &str = kennel_protocol::extension::INPUT;
 
 /// A compiled schema of a prompt.
 pub(crate) struct AnswerSchema {

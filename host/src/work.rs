@@ -42,7 +42,7 @@ pub struct RequestFacts {
 }
 
 /// Metadata key under which a task names its parent and its children.
-pub(crate) const FAMILY_KEY: &str = "urn:kennel:family:1";
+pub(crate) const FAMILY_KEY: &str = kennel_protocol::extension::FAMILY;
 
 impl RequestFacts {
     /// Facts as they are stored. Written by this host's service; what does not read is as good as nothing.
@@ -70,7 +70,7 @@ impl Lineage {
 }
 
 /// Metadata key of a request that an operator made: the id of the task that it tries again.
-pub(crate) const RETRY_KEY: &str = "urn:kennel:retry:1";
+pub(crate) const RETRY_KEY: &str = kennel_protocol::extension::RETRY;
 
 /// What a retry has of the task before it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

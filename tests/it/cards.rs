@@ -1,9 +1,11 @@
 //! Agent cards: where they are found, what they say, and that nobody loads one twice without need.
 
+use std::collections::BTreeSet;
+
 use kennel_protocol::{ErrorKind, Operation};
 use serde_json::{Value, json};
 
-use crate::harness::{Kennel, call};
+use crate::harness::{Kennel, call, message};
 use crate::http::{Reply, Request};
 use crate::plugins;
 use crate::wire::WIRES;
@@ -25,7 +27,9 @@ fn a_card_says_what_the_agent_says_and_what_the_host_adds() {
             { "url": kennel.url("echo"), "protocolBinding": "JSONRPC", "protocolVersion": "1.0" },
             { "url": kennel.url("echo"), "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0" },
         ],
-        "capabilities": { "streaming": true, "pushNotifications": false, "extendedAgentCard": false },
+        "capabilities": {
+            "streaming": true, "pushNotifications": false, "extendedAgentCard": false, "extensions": own_extensions(),
+        },
         "defaultInputModes": ["text/plain"],
         "defaultOutputModes": ["text/plain"],
         "skills": [{
@@ -56,8 +60,61 @@ fn the_official_types_read_every_card_and_give_it_back_unchanged() {
 fn a_card_names_its_extensions() {
     let kennel = Kennel::start(&["strict"]);
     let extensions = &card(&kennel, "/agents/strict").json()["capabilities"]["extensions"];
+    // It answers with bare messages, which have nothing of the host's in them.
     let expected = json!([{ "uri": "urn:kennel:test:1", "description": "Clients must ask for it.", "required": true }]);
     assert_eq!(*extensions, expected);
+}
+
+/// What a host declares on the card of every agent that answers with tasks.
+fn own_extensions() -> Value {
+    json!([
+        { "uri": "urn:kennel:error:1", "description": "The status message of a failed task has kind, code and retryable of the error in its metadata." },
+        { "uri": "urn:kennel:input:1", "description": "A prompt for input has the JSON Schema that the answer must meet in its metadata." },
+        { "uri": "urn:kennel:auth:1", "description": "A prompt for authorization has credential, scopes and url of what is asked for in its metadata." },
+        { "uri": "urn:kennel:progress:1", "description": "A data part with percent and phase of the work, marked in its metadata." },
+        { "uri": "urn:kennel:family:1", "description": "A task has the task that sent it, and those that it has sent, in its metadata." },
+    ])
+}
+
+#[test]
+fn every_key_that_clients_meet_is_declared_on_the_card() {
+    let kennel = Kennel::start(&["echo", "hello"]);
+    let declared = card(&kennel, "/agents/echo").json()["capabilities"]["extensions"].clone();
+    let declared: BTreeSet<String> =
+        declared.as_array().unwrap().iter().map(|extension| extension["uri"].as_str().unwrap().to_owned()).collect();
+    let mut sources = vec![plugins::workspace().join("host")];
+    let mut named = BTreeSet::new();
+    while let Some(path) = sources.pop() {
+        if path.is_dir() {
+            let inside = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+            sources.extend(inside.filter(|path| !path.ends_with("tests") && !path.ends_with("tests.rs")));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let code = std::fs::read_to_string(&path).unwrap();
+            let keys = code.split("\"urn:kennel:").skip(1).filter_map(|rest| rest.split('"').next());
+            named.extend(keys.filter(|key| key.ends_with(":1")).map(|key| format!("urn:kennel:{key}")));
+        }
+    }
+    // Between operator and agent: in the request of a retry.
+    assert!(named.remove("urn:kennel:retry:1"));
+    assert_eq!(named, declared);
+    let bare = card(&kennel, "/agents/hello").json();
+    assert!(bare["capabilities"]["extensions"].is_null(), "no task, nothing to declare: {bare:#}");
+}
+
+#[test]
+fn what_a_client_asks_for_and_gets_is_named_in_the_answer() {
+    let kennel = Kennel::start(&["echo", "strict"]);
+    let asked = |agent: &str, uris: &str| {
+        let request = call(agent, "SendMessage", message("hello")).header("a2a-extensions", uris);
+        kennel.send(&request).header("a2a-extensions").map(str::to_owned)
+    };
+    assert_eq!(asked("echo", "urn:other:1, urn:kennel:error:1").as_deref(), Some("urn:kennel:error:1"));
+    let theirs = "urn:kennel:family:1, urn:kennel:test:1";
+    assert_eq!(asked("strict", theirs).as_deref(), Some("urn:kennel:test:1"), "no task, no family");
+    assert_eq!(asked("echo", theirs).as_deref(), Some("urn:kennel:family:1"));
+    assert_eq!(asked("echo", "urn:other:1"), None);
+    let plain = kennel.send(&call("echo", "SendMessage", message("hello")));
+    assert_eq!(plain.header("a2a-extensions"), None, "nobody asked");
 }
 
 #[test]

@@ -5,11 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::extension::PROGRESS;
 use crate::ids::Seq;
 use crate::types::{Artifact, Message, Part, StreamResponse, Task, TaskArtifactUpdateEvent, TaskStatus};
-
-/// The key of metadata that marks a part as progress and nothing else.
-pub const PROGRESS_KEY: &str = "urn:kennel:progress:1";
 
 /// A task's events up to some seq, folded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -151,7 +149,7 @@ fn is_progress_part(part: &Part) -> bool {
     // The text is searched first, because hardly any metadata is worth the walk through its members.
     part.metadata
         .as_ref()
-        .is_some_and(|metadata| metadata.get().contains(PROGRESS_KEY) && metadata.member(PROGRESS_KEY).is_some())
+        .is_some_and(|metadata| metadata.get().contains(PROGRESS) && metadata.member(PROGRESS).is_some())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@
 
 pub mod caller;
 pub mod error;
+pub mod extension;
 pub mod fold;
 pub mod ids;
 pub mod operation;

@@ -1,7 +1,7 @@
 //! One request whose form is known: which agent it is for, the call of the service, and the answer in its binding's form. Every
 //! operation of the HTTP bindings is here once.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use kennel_protocol::parse::{Validate, request as parse_request};
 use kennel_protocol::types::{
@@ -12,7 +12,8 @@ use kennel_protocol::{AgentId, Error, Operation};
 use serde::de::DeserializeOwned;
 
 use super::form::{Form, nowhere};
-use super::{App, heartbeat, sse};
+use super::request::EXTENSIONS;
+use super::{App, card, heartbeat, sse};
 use crate::service::SendStream;
 
 /// Where a request came in.
@@ -113,24 +114,39 @@ impl Call {
         if self.notification {
             request.configuration.get_or_insert_default().return_immediately = true;
         }
+        let activated = self.activated(&agent);
         let Call { app, form, extensions, .. } = self;
         let every = app.limits.keep_alive;
         let answer = async move {
             let caller = app.caller();
             app.service.send_message(&caller, &agent, request, extensions).await
         };
-        Ok(heartbeat::answer(answer, form, every).await)
+        Ok(naming(activated, heartbeat::answer(answer, form, every).await))
     }
 
     async fn send_streaming_message(self, params: &str) -> Result<Response, Response> {
         let (request, agent) = self.read_message(params)?;
+        let activated = self.activated(&agent);
         let Call { app, form, extensions, .. } = self;
         let caller = app.caller();
-        match app.service.send_streaming_message(&caller, &agent, request, extensions).await {
-            Ok(SendStream::Task(events)) => Ok(sse::task(*events, form, app.limits.keep_alive, app.closing)),
-            Ok(SendStream::Message(message)) => Ok(sse::single(&form, &SendMessageResponse::Message(*message))),
-            Err(error) => Err(form.refuse(&error)),
+        let response = match app.service.send_streaming_message(&caller, &agent, request, extensions).await {
+            Ok(SendStream::Task(events)) => sse::task(*events, form, app.limits.keep_alive, app.closing),
+            Ok(SendStream::Message(message)) => sse::single(&form, &SendMessageResponse::Message(*message)),
+            Err(error) => form.refuse(&error),
+        };
+        Ok(naming(activated, response))
+    }
+
+    /// Of the extensions that the client asks for, those that the agent's card declares: for the answer. None: there are none.
+    fn activated(&self, agent: &AgentId) -> Option<HeaderValue> {
+        if self.extensions.is_empty() {
+            return None;
         }
+        let version = self.app.service.registry().active(agent)?;
+        let declared = card::extensions(version.agent.card());
+        let asked = self.extensions.iter().map(String::as_str);
+        let active: Vec<&str> = asked.filter(|uri| declared.iter().any(|extension| extension.uri == *uri)).collect();
+        HeaderValue::from_str(&active.join(", ")).ok().filter(|active| !active.is_empty())
     }
 
     async fn get_task(self, params: &str) -> Result<Response, Response> {
@@ -165,4 +181,12 @@ impl Call {
             Err(error) => Err(form.refuse(&error)),
         }
     }
+}
+
+/// The answer, with the extensions that it is given under.
+fn naming(activated: Option<HeaderValue>, mut response: Response) -> Response {
+    if let Some(activated) = activated {
+        response.headers_mut().insert(EXTENSIONS, activated);
+    }
+    response
 }

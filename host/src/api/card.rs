@@ -3,9 +3,10 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kennel_protocol::extension::OF_THE_HOST;
 use kennel_protocol::types::{AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill};
 use kennel_protocol::{AgentId, Binding, Error, ProtocolVersion, Timestamp};
-use kennel_sandbox::{AgentDescription, Extension, Skill};
+use kennel_sandbox::{AgentDescription, Extension, ReplyMode, Skill};
 use sha2::{Digest, Sha256};
 
 use super::App;
@@ -98,7 +99,7 @@ fn card(agent: &AgentDescription, url: &str) -> AgentCard {
         capabilities: AgentCapabilities {
             streaming: Some(true),
             push_notifications: Some(false),
-            extensions: agent.extensions.iter().map(extension).collect(),
+            extensions: extensions(agent),
             extended_agent_card: Some(false),
         },
         default_input_modes: agent.input_modes.clone(),
@@ -107,6 +108,20 @@ fn card(agent: &AgentDescription, url: &str) -> AgentCard {
         icon_url: agent.icon_url.clone(),
         ..AgentCard::default()
     }
+}
+
+/// All that a card declares.
+pub(crate) fn extensions(agent: &AgentDescription) -> Vec<AgentExtension> {
+    agent.extensions.iter().map(extension).chain(own_extensions(agent)).collect()
+}
+
+/// What the host adds: data that it puts into the metadata of tasks. An agent that answers with bare messages has none.
+fn own_extensions(agent: &AgentDescription) -> impl Iterator<Item = AgentExtension> {
+    let own = OF_THE_HOST.iter().filter(|_| agent.reply_mode != ReplyMode::Message);
+    own.filter(|(uri, _)| agent.extensions.iter().all(|theirs| theirs.uri != *uri)).map(|(uri, description)| {
+        let (uri, description) = ((*uri).to_owned(), Some((*description).to_owned()));
+        AgentExtension { uri, description, required: false, params: None }
+    })
 }
 
 fn extension(extension: &Extension) -> AgentExtension {

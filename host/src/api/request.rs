@@ -12,7 +12,7 @@ use super::form::bare_type;
 use crate::config::HostLimits;
 
 const VERSION: &str = "a2a-version";
-const EXTENSIONS: &str = "a2a-extensions";
+pub(crate) const EXTENSIONS: &str = "a2a-extensions";
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// JSON in any of its spellings.

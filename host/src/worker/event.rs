@@ -9,11 +9,11 @@ use kennel_protocol::{ContextId, TaskId, Timestamp};
 use kennel_sandbox::call::{Draft, GuestError, Progress};
 
 /// Metadata key of an agent's failure: kind, code, retryable.
-pub(crate) const ERROR_KEY: &str = "urn:kennel:error:1";
+pub(crate) const ERROR_KEY: &str = kennel_protocol::extension::ERROR;
 /// Metadata key of a request for authorization.
-pub(crate) const AUTH_KEY: &str = "urn:kennel:auth:1";
+pub(crate) const AUTH_KEY: &str = kennel_protocol::extension::AUTH;
 /// Metadata key of a part that tells progress.
-pub(crate) const PROGRESS_KEY: &str = kennel_protocol::fold::PROGRESS_KEY;
+pub(crate) const PROGRESS_KEY: &str = kennel_protocol::extension::PROGRESS;
 
 /// Names what events belong to.
 #[derive(Clone, Debug)]

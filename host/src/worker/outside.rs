@@ -15,7 +15,7 @@ use kennel_store::{Stored, Wait};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
-use super::activation::{Activation, canceled, not_offered};
+use super::activation::{Activation, canceled, not_offered, unavailable};
 use super::course::Course;
 use super::inbox::Cancel;
 use super::journal::{Asked, Recorded};

@@ -35,10 +35,10 @@ fn scout(task: Task) -> Result<Outcome> {
 
 async fn get(url: String) -> Result<String> {
     let request = Request::get(url).body(Body::empty())?;
-    let mut response = Client::new().send(request).await.map_err(failed)?;
-    Ok(response.body_mut().str_contents().await.map_err(failed)?.to_owned())
+    let mut response = Client::new().send(request).await.map_err(|error| failed(&error))?;
+    Ok(response.body_mut().str_contents().await.map_err(|error| failed(&error))?.to_owned())
 }
 
-fn failed(error: wstd::http::Error) -> Error {
+fn failed(error: &wstd::http::Error) -> Error {
     fail("http", error.to_string())
 }

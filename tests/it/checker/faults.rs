@@ -168,7 +168,9 @@ const FORGED: &[(&str, Forgery)] = &[
 ];
 
 /// Faults of what a service saw.
-const MISSERVED: &[(&str, fn(&mut Vec<Effect>))] = &[
+type Misserving = fn(&mut Vec<Effect>);
+
+const MISSERVED: &[(&str, Misserving)] = &[
     ("effect-result", |effects| drop(effects.pop())),
     ("effect-result", Vec::clear),
     ("effect-key", |effects| effects.push(Effect { key: Some("0".repeat(32)), ..effects[0].clone() })),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use kennel_protocol::ArtifactId;
-use kennel_protocol::fold::PROGRESS_KEY;
+use kennel_protocol::extension::PROGRESS;
 use kennel_protocol::types::{
     AgentCard, Artifact, Content, ListTasksResponse, Message, Part, Role, StreamResponse, Task, TaskState, TaskStatus,
 };
@@ -226,7 +226,7 @@ pub(in crate::cli) fn status_text(message: Option<&Message>) -> String {
 
 /// How far the work is, if the part says that and nothing else.
 fn progress(part: &Part) -> Option<String> {
-    part.metadata.as_ref()?.member(PROGRESS_KEY)?;
+    part.metadata.as_ref()?.member(PROGRESS)?;
     let Content::Data(data) = &part.content else { return None };
     let progress: Progress = serde_json::from_str(data.get()).ok()?;
     let percent = progress.percent.map(|percent| format!("{percent:.0} %"));

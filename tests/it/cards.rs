@@ -10,8 +10,49 @@ use crate::http::{Reply, Request};
 use crate::plugins;
 use crate::wire::WIRES;
 
+/// The card as a client of 1.0 gets it.
 fn card(kennel: &Kennel, path: &str) -> Reply {
-    kennel.send(&Request::new("GET", &format!("{path}/.well-known/agent-card.json")))
+    kennel.send(&any_card(path).header("a2a-version", "1.0"))
+}
+
+fn any_card(path: &str) -> Request {
+    Request::new("GET", &format!("{path}/.well-known/agent-card.json"))
+}
+
+#[test]
+fn a_client_that_names_no_version_gets_a_card_for_both() {
+    let kennel = Kennel::start(&["echo"]);
+    let pure = card(&kennel, "/agents/echo");
+    let old = |path: &str| Request::new("GET", path);
+    for request in [
+        any_card("/agents/echo"),
+        any_card(""),
+        any_card("/agents/echo").header("a2a-version", "0.3"),
+        old("/agents/echo/.well-known/agent.json"),
+        old("/.well-known/agent.json"),
+    ] {
+        let dual = kennel.send(&request);
+        assert_eq!((pure.header("vary"), dual.header("vary")), (Some("A2A-Version"), Some("A2A-Version")));
+        assert_ne!(pure.header("etag"), dual.header("etag"));
+        let mut dual = dual.json();
+        let url = kennel.url("echo");
+        for (name, expected) in [
+            ("protocolVersion", json!("0.3.0")),
+            ("url", json!(url)),
+            ("preferredTransport", json!("JSONRPC")),
+            (
+                "additionalInterfaces",
+                json!([{ "url": url, "transport": "JSONRPC" }, { "url": url, "transport": "HTTP+JSON" }]),
+            ),
+            ("supportsAuthenticatedExtendedCard", json!(false)),
+        ] {
+            assert_eq!(dual.as_object_mut().unwrap().remove(name), Some(expected), "{name}");
+        }
+        assert_eq!(dual, pure.json(), "and nothing else is different");
+    }
+    for version in ["1.0", "1.0.1", "99.0"] {
+        assert_eq!(kennel.send(&any_card("/agents/echo").header("a2a-version", version)).json(), pure.json());
+    }
 }
 
 #[test]
@@ -26,6 +67,8 @@ fn a_card_says_what_the_agent_says_and_what_the_host_adds() {
         "supportedInterfaces": [
             { "url": kennel.url("echo"), "protocolBinding": "JSONRPC", "protocolVersion": "1.0" },
             { "url": kennel.url("echo"), "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0" },
+            { "url": kennel.url("echo"), "protocolBinding": "JSONRPC", "protocolVersion": "0.3" },
+            { "url": kennel.url("echo"), "protocolBinding": "HTTP+JSON", "protocolVersion": "0.3" },
         ],
         "capabilities": {
             "streaming": true, "pushNotifications": false, "extendedAgentCard": false, "extensions": own_extensions(),
@@ -180,7 +223,7 @@ fn a_card_that_is_known_is_not_sent_again() {
         let tag = reply.header("etag").unwrap().to_owned();
         let known = |given: &str| {
             let request = Request::new("GET", &format!("{path}/.well-known/agent-card.json"));
-            kennel.send(&request.header("if-none-match", given))
+            kennel.send(&request.header("if-none-match", given).header("a2a-version", "1.0"))
         };
         for given in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
             let reply = known(&given);

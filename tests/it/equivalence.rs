@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use kennel_protocol::Operation;
+use kennel_protocol::{Operation, ProtocolVersion};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -32,6 +32,11 @@ struct Side<'k> {
     tasks: Vec<(String, usize)>,
     names: HashMap<String, String>,
     page_token: String,
+}
+
+/// The bindings of 1.0. An older version has other errors for what is wrong.
+fn wires() -> impl Iterator<Item = Wire> {
+    WIRES.iter().copied().filter(|wire| wire.version == ProtocolVersion::V1_0)
 }
 
 /// What came of a request, with the side's own ids and times taken out.
@@ -270,24 +275,23 @@ fn step() -> impl Strategy<Value = Step> {
 
 #[test]
 fn the_same_requests_have_the_same_answers_errors_and_traces_on_every_wire() {
-    let kennels: Vec<Kennel> = WIRES.iter().map(|_| Kennel::with(&AGENTS).arg("--test-commit-each").start()).collect();
+    let kennels: Vec<Kennel> = wires().map(|_| Kennel::with(&AGENTS).arg("--test-commit-each").start()).collect();
     let mut runner =
         TestRunner::new(Config { cases: CASES, max_shrink_iters: 200, failure_persistence: None, ..Config::default() });
     let (mut right, mut wrong) = (0, 0);
     let seen = std::cell::RefCell::new((&mut right, &mut wrong));
     let checked = runner.run(&proptest::collection::vec(step(), 1..12), |steps| {
-        let mut sides: Vec<Side<'_>> =
-            WIRES.iter().zip(&kennels).map(|(wire, kennel)| Side::new(kennel, *wire)).collect();
+        let mut sides: Vec<Side<'_>> = wires().zip(&kennels).map(|(wire, kennel)| Side::new(kennel, wire)).collect();
         for (n, step) in steps.iter().enumerate() {
             let outcomes: Vec<Seen> = sides.iter_mut().map(|side| side.take(step)).collect();
             let mut counts = seen.borrow_mut();
             *if outcomes[0].is_ok() { &mut *counts.0 } else { &mut *counts.1 } += 1;
-            for (outcome, wire) in outcomes.iter().zip(WIRES) {
+            for (outcome, wire) in outcomes.iter().zip(wires()) {
                 prop_assert_eq!(outcome, &outcomes[0], "step {} on {:?}: {:?}", n, wire, step);
             }
         }
         let stored: Vec<Vec<String>> = sides.iter_mut().map(Side::stored).collect();
-        for (stored_here, wire) in stored.iter().zip(WIRES) {
+        for (stored_here, wire) in stored.iter().zip(wires()) {
             prop_assert_eq!(stored_here, &stored[0], "what is stored after {:?}", wire);
         }
         Ok(())

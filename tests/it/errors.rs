@@ -19,12 +19,17 @@ fn start() -> Kennel {
 
 /// An error response has its members and no others, and its details say which error it is.
 pub(crate) fn check(response: &Value, kind: ErrorKind) {
+    check_coded(response, kind, kind);
+}
+
+/// The same for an error that has the code of another, as those do that 0.3 had no code for.
+pub(crate) fn check_coded(response: &Value, kind: ErrorKind, coded: ErrorKind) {
     let members: Vec<&String> = response.as_object().unwrap().keys().collect();
     assert_eq!(members, ["error", "id", "jsonrpc"], "{response:#}");
     let error = &response["error"];
     let members: Vec<&String> = error.as_object().unwrap().keys().collect();
     assert_eq!(members, ["code", "data", "message"], "{response:#}");
-    assert_eq!(error["code"], kind.jsonrpc_code(), "{response:#}");
+    assert_eq!(error["code"], coded.jsonrpc_code(), "{response:#}");
     check_details(error, "data", kind);
 }
 
@@ -41,16 +46,34 @@ fn body(kennel: &Kennel, body: &str, kind: ErrorKind) -> Value {
 }
 
 #[test]
-fn a_version_that_is_not_1_0_is_refused_in_every_method() {
+fn a_version_that_is_not_served_is_refused_in_every_method() {
     let kennel = Kennel::start(&["echo"]);
     for method in ["SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "SubscribeToTask", "DoWhatever"] {
         let request = call("echo", method, message("hello"));
-        let response = fails(&kennel, &request.clone().without("a2a-version"), ErrorKind::VersionNotSupported);
-        assert_eq!(response["error"]["data"][0]["metadata"]["supportedVersions"], "1.0", "{response:#}");
-        assert_eq!(response["id"], 1);
-        for version in ["", "0.3", "0.3.0", "1", "1.1", "1.5", "2.0", "99.0", "abc", "1.0.x", "v1.0"] {
-            fails(&kennel, &request.clone().header("a2a-version", version), ErrorKind::VersionNotSupported);
+        for version in ["1", "1.1", "1.5", "2.0", "99.0", "abc", "1.0.x", "v1.0", "0.2"] {
+            let response =
+                fails(&kennel, &request.clone().header("a2a-version", version), ErrorKind::VersionNotSupported);
+            assert_eq!(response["error"]["data"][0]["metadata"]["supportedVersions"], "1.0,0.3", "{response:#}");
+            assert_eq!(response["id"], 1);
         }
+    }
+    assert_eq!(kennel.result("echo", "ListTasks", json!({}))["totalSize"], 0, "nothing was made");
+}
+
+#[test]
+fn a_client_of_1_0_that_does_not_say_so_is_told() {
+    let kennel = Kennel::start(&["echo"]);
+    for method in ["SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "SubscribeToTask"] {
+        let request = call("echo", method, message("hello"));
+        for request in [request.clone().without("a2a-version"), request.header("a2a-version", "")] {
+            let response = fails(&kennel, &request, ErrorKind::VersionNotSupported);
+            let text = response["error"]["message"].as_str().unwrap();
+            assert!(text.contains("A2A-Version: 1.0"), "{text}");
+        }
+    }
+    for version in ["", "0.3", "0.3.0"] {
+        let request = call("echo", "DoWhatever", json!({})).header("a2a-version", version);
+        fails(&kennel, &request, ErrorKind::MethodNotFound);
     }
     assert_eq!(kennel.result("echo", "ListTasks", json!({}))["totalSize"], 0, "nothing was made");
 }

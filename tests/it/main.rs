@@ -27,6 +27,7 @@ mod authorize;
 mod cancel;
 mod cards;
 mod coverage;
+mod dialects;
 mod durability;
 mod equivalence;
 mod errors;

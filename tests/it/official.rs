@@ -136,7 +136,8 @@ fn the_client_reads_every_member_of_a_card() {
     let kennel = Kennel::start(&names);
     for name in names {
         let card = runtime().block_on(AgentCardResolver::new(None).resolve(&kennel.url(name))).unwrap();
-        let served = kennel.send(&Request::new("GET", &format!("/agents/{name}/.well-known/agent-card.json"))).json();
+        let request = Request::new("GET", &format!("/agents/{name}/.well-known/agent-card.json"));
+        let served = kennel.send(&request.header("a2a-version", "1.0")).json();
         assert_eq!(serde_json::to_value(&card).unwrap(), served);
         assert_eq!(card.supported_interfaces[0].url, kennel.url(name));
     }

@@ -1,4 +1,4 @@
-//! The A2A 1.0 vocabulary of Kennel: objects, ids, errors, versions, the task state machine and the fold of events.
+//! The A2A 1.0 vocabulary of Kennel (0.3 is a dialect of it, see [`v0_3`]): objects, ids, errors, versions, the task state machine and the fold of events.
 //!
 //! Everything that crosses the wire exists once, here, shaped as the specification says (`a2a.proto`); JSON is its
 //! ProtoJSON form. This crate computes and never acts: no clock, no network, no storage, no async runtime.
@@ -31,6 +31,7 @@ pub mod parse;
 pub mod state;
 pub mod timestamp;
 pub mod types;
+pub mod v0_3;
 pub mod version;
 
 mod validate;

@@ -115,7 +115,23 @@ impl Operation {
     pub const fn method(self, version: ProtocolVersion) -> Option<&'static str> {
         match version {
             ProtocolVersion::V1_0 => Some(self.name()),
-            ProtocolVersion::V0_3 => None,
+            ProtocolVersion::V0_3 => self.method_0_3(),
+        }
+    }
+
+    const fn method_0_3(self) -> Option<&'static str> {
+        match self {
+            Operation::SendMessage => Some("message/send"),
+            Operation::SendStreamingMessage => Some("message/stream"),
+            Operation::GetTask => Some("tasks/get"),
+            Operation::ListTasks => None,
+            Operation::CancelTask => Some("tasks/cancel"),
+            Operation::SubscribeToTask => Some("tasks/resubscribe"),
+            Operation::CreateTaskPushNotificationConfig => Some("tasks/pushNotificationConfig/set"),
+            Operation::GetTaskPushNotificationConfig => Some("tasks/pushNotificationConfig/get"),
+            Operation::ListTaskPushNotificationConfigs => Some("tasks/pushNotificationConfig/list"),
+            Operation::DeleteTaskPushNotificationConfig => Some("tasks/pushNotificationConfig/delete"),
+            Operation::GetExtendedAgentCard => Some("agent/getAuthenticatedExtendedCard"),
         }
     }
 
@@ -124,7 +140,7 @@ impl Operation {
     pub const fn routes(self, version: ProtocolVersion) -> &'static [Route] {
         match version {
             ProtocolVersion::V1_0 => self.routes_1_0(),
-            ProtocolVersion::V0_3 => &[],
+            ProtocolVersion::V0_3 => self.routes_0_3(),
         }
     }
 
@@ -142,6 +158,23 @@ impl Operation {
             Operation::ListTaskPushNotificationConfigs => const { &[get("tasks/{taskId}/pushNotificationConfigs")] },
             Operation::DeleteTaskPushNotificationConfig => const { &[delete("tasks/{taskId}/pushNotificationConfigs/{id}")] },
             Operation::GetExtendedAgentCard => const { &[get("extendedAgentCard")] },
+        }
+    }
+
+    #[rustfmt::skip]
+    const fn routes_0_3(self) -> &'static [Route] {
+        match self {
+            Operation::SendMessage => const { &[post("v1/message:send")] },
+            Operation::SendStreamingMessage => const { &[post("v1/message:stream")] },
+            Operation::GetTask => const { &[get("v1/tasks/{id}")] },
+            Operation::ListTasks => &[],
+            Operation::CancelTask => const { &[post("v1/tasks/{id}:cancel")] },
+            Operation::SubscribeToTask => const { &[post("v1/tasks/{id}:subscribe"), get("v1/tasks/{id}:subscribe")] },
+            Operation::CreateTaskPushNotificationConfig => const { &[post("v1/tasks/{taskId}/pushNotificationConfigs")] },
+            Operation::GetTaskPushNotificationConfig => const { &[get("v1/tasks/{taskId}/pushNotificationConfigs/{id}")] },
+            Operation::ListTaskPushNotificationConfigs => const { &[get("v1/tasks/{taskId}/pushNotificationConfigs")] },
+            Operation::DeleteTaskPushNotificationConfig => const { &[delete("v1/tasks/{taskId}/pushNotificationConfigs/{id}")] },
+            Operation::GetExtendedAgentCard => const { &[get("v1/card")] },
         }
     }
 
@@ -175,12 +208,12 @@ pub struct Target<'p> {
 }
 
 impl<'p> Found<'p> {
-    /// Looks up a path below the url of an interface, without a slash in front. A tenant may stand before every path; a path that can
-    /// be read without one is.
+    /// Looks up a path below the url of an interface, without a slash in front. In 1.0 a tenant may stand before every path; a path that
+    /// can be read without one is.
     #[must_use]
     pub fn at(version: ProtocolVersion, verb: &str, path: &'p str) -> Found<'p> {
         let plain = Found::without_tenant(version, verb, path);
-        if matches!(plain, Found::Operation(_)) {
+        if matches!(plain, Found::Operation(_)) || version == ProtocolVersion::V0_3 {
             return plain;
         }
         let prefixed = match path.split_once('/') {

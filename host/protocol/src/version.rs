@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{Error, ErrorKind};
 
 /// What the `supportedVersions` of a refusal says.
-const SUPPORTED: &str = "1.0,0.3";
+pub const SUPPORTED: &str = "1.0,0.3";
 
 /// A version of the protocol that this crate has names for. Which ones an agent serves is the operator's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,10 +8,10 @@ use kennel_protocol::types::{
     CancelTaskRequest, GetTaskRequest, ListTasksRequest, SendMessageRequest, SendMessageResponse,
     SubscribeToTaskRequest,
 };
-use kennel_protocol::{AgentId, Error, Operation};
+use kennel_protocol::{AgentId, Error, Operation, ProtocolVersion};
 use serde::de::DeserializeOwned;
 
-use super::form::{Form, nowhere};
+use super::form::{Form, Refusal, nowhere};
 use super::request::EXTENSIONS;
 use super::{App, card, heartbeat, sse};
 use crate::service::SendStream;
@@ -55,9 +55,9 @@ macro_rules! requests {
 requests!(CancelTaskRequest, GetTaskRequest, ListTasksRequest, SendMessageRequest, SubscribeToTaskRequest);
 
 impl Call {
-    /// Carries out an operation. `params`: its request as JSON.
+    /// Carries out an operation. `params`: its request as JSON of 1.0.
     pub(crate) async fn perform(self, operation: Operation, params: &str) -> Response {
-        let performed = match operation {
+        match operation {
             Operation::SendMessage => self.send_message(params).await,
             Operation::SendStreamingMessage => self.send_streaming_message(params).await,
             Operation::GetTask => self.get_task(params).await,
@@ -67,65 +67,63 @@ impl Call {
             Operation::CreateTaskPushNotificationConfig
             | Operation::GetTaskPushNotificationConfig
             | Operation::ListTaskPushNotificationConfigs
-            | Operation::DeleteTaskPushNotificationConfig => Err(self.form.refuse(&Error::push_not_supported())),
-            Operation::GetExtendedAgentCard => {
-                Err(self.form.refuse(&Error::unsupported("this agent has no extended card")))
-            }
-        };
-        performed.unwrap_or_else(|refusal| refusal)
+            | Operation::DeleteTaskPushNotificationConfig => self.form.refuse(&Error::push_not_supported()),
+            Operation::GetExtendedAgentCard => self.form.refuse(&Error::unsupported("this agent has no extended card")),
+        }
     }
 
     /// Reads a request and finds its agent.
-    fn read<T: Request>(&self, params: &str) -> Result<(T, AgentId), Response> {
-        let request: T = parse_request(params).map_err(|error| self.form.refuse(&error))?;
+    fn read<T: Request>(&self, params: &str) -> Result<(T, AgentId), Refusal> {
+        let request: T = parse_request(params)?;
         let agent = self.agent(request.tenant())?;
         Ok((request, agent))
     }
 
-    fn agent(&self, tenant: Option<&str>) -> Result<AgentId, Response> {
+    fn agent(&self, tenant: Option<&str>) -> Result<AgentId, Refusal> {
         let registry = self.app.service.registry();
         match &self.place {
             Place::Agent(agent) => Ok(agent.clone()),
             Place::Root => {
                 let named = tenant.and_then(|tenant| tenant.parse().ok());
                 let named = named.filter(|agent| registry.active(agent).is_some());
-                named
-                    .or_else(|| registry.default_agent())
-                    .ok_or_else(|| self.no_agent("at the root (see --default-agent)"))
+                let agent = named.or_else(|| registry.default_agent());
+                agent.ok_or_else(|| no_agent("at the root (see --default-agent)"))
             }
         }
     }
 
-    fn no_agent(&self, name: &str) -> Response {
-        self.form.refuse_with(StatusCode::NOT_FOUND, &nowhere(&format!("agent {name}")))
-    }
-
     /// A message, if it can go anywhere: the agent may be unknown here, or taken out.
-    fn read_message(&self, params: &str) -> Result<(SendMessageRequest, AgentId), Response> {
+    fn read_message(&self, params: &str) -> Result<(SendMessageRequest, AgentId), Refusal> {
         let (request, agent) = self.read::<SendMessageRequest>(params)?;
         if request.message.task_id.is_none() && self.app.service.registry().active(&agent).is_none() {
-            return Err(self.no_agent(agent.as_str()));
+            return Err(no_agent(agent.as_str()));
         }
         Ok((request, agent))
     }
 
-    async fn send_message(self, params: &str) -> Result<Response, Response> {
-        let (mut request, agent) = self.read_message(params)?;
+    async fn send_message(self, params: &str) -> Response {
+        let (mut request, agent) = match self.read_message(params) {
+            Ok(read) => read,
+            Err(refusal) => return self.form.refused(&refusal),
+        };
         if self.notification {
             request.configuration.get_or_insert_default().return_immediately = true;
         }
         let activated = self.activated(&agent);
         let Call { app, form, extensions, .. } = self;
         let every = app.limits.keep_alive;
-        let answer = async move {
+        let answer = Box::pin(async move {
             let caller = app.caller();
             app.service.send_message(&caller, &agent, request, extensions).await
-        };
-        Ok(naming(activated, heartbeat::answer(answer, form, every).await))
+        });
+        naming(activated, heartbeat::answer(answer, form, every).await)
     }
 
-    async fn send_streaming_message(self, params: &str) -> Result<Response, Response> {
-        let (request, agent) = self.read_message(params)?;
+    async fn send_streaming_message(self, params: &str) -> Response {
+        let (request, agent) = match self.read_message(params) {
+            Ok(read) => read,
+            Err(refusal) => return self.form.refused(&refusal),
+        };
         let activated = self.activated(&agent);
         let Call { app, form, extensions, .. } = self;
         let caller = app.caller();
@@ -134,11 +132,11 @@ impl Call {
             Ok(SendStream::Message(message)) => sse::single(&form, &SendMessageResponse::Message(*message)),
             Err(error) => form.refuse(&error),
         };
-        Ok(naming(activated, response))
+        naming(activated, response)
     }
 
-    /// Of the extensions that the client asks for, those that the agent's card declares: for the answer. None: there are none.
-    fn activated(&self, agent: &AgentId) -> Option<HeaderValue> {
+    /// Of the extensions that the client asks for, those that the agent's card declares, as the header of the answer.
+    fn activated(&self, agent: &AgentId) -> Option<Activated> {
         if self.extensions.is_empty() {
             return None;
         }
@@ -146,47 +144,69 @@ impl Call {
         let declared = card::extensions(version.agent.card());
         let asked = self.extensions.iter().map(String::as_str);
         let active: Vec<&str> = asked.filter(|uri| declared.iter().any(|extension| extension.uri == *uri)).collect();
-        HeaderValue::from_str(&active.join(", ")).ok().filter(|active| !active.is_empty())
+        let value = HeaderValue::from_str(&active.join(", ")).ok().filter(|active| !active.is_empty())?;
+        let [new, old] = EXTENSIONS;
+        let name = if self.form.version == ProtocolVersion::V0_3 { old } else { new };
+        Some((name, value))
     }
 
-    async fn get_task(self, params: &str) -> Result<Response, Response> {
-        let (request, agent) = self.read::<GetTaskRequest>(params)?;
+    async fn get_task(self, params: &str) -> Response {
+        let (request, agent) = match self.read::<GetTaskRequest>(params) {
+            Ok(read) => read,
+            Err(refusal) => return self.form.refused(&refusal),
+        };
         let caller = self.app.caller();
-        Ok(self.form.answer(self.app.service.get_task(&caller, &agent, &request).await))
+        self.form.answer(self.app.service.get_task(&caller, &agent, &request).await)
     }
 
-    async fn list_tasks(self, params: &str) -> Result<Response, Response> {
-        let (request, agent) = self.read::<ListTasksRequest>(params)?;
+    async fn list_tasks(self, params: &str) -> Response {
+        let (request, agent) = match self.read::<ListTasksRequest>(params) {
+            Ok(read) => read,
+            Err(refusal) => return self.form.refused(&refusal),
+        };
         let caller = self.app.caller();
-        Ok(self.form.answer(self.app.service.list_tasks(&caller, &agent, &request).await))
+        self.form.answer(self.app.service.list_tasks(&caller, &agent, &request).await)
     }
 
-    async fn cancel_task(self, params: &str) -> Result<Response, Response> {
-        let (request, agent) = self.read::<CancelTaskRequest>(params)?;
+    async fn cancel_task(self, params: &str) -> Response {
+        let (request, agent) = match self.read::<CancelTaskRequest>(params) {
+            Ok(read) => read,
+            Err(refusal) => return self.form.refused(&refusal),
+        };
         let Call { app, form, .. } = self;
         let every = app.limits.keep_alive;
-        let answer = async move {
+        let answer = Box::pin(async move {
             let caller = app.caller();
             app.service.cancel_task(&caller, &agent, &request).await
-        };
-        Ok(heartbeat::answer(answer, form, every).await)
+        });
+        heartbeat::answer(answer, form, every).await
     }
 
-    async fn subscribe_to_task(self, params: &str) -> Result<Response, Response> {
-        let (request, agent) = self.read::<SubscribeToTaskRequest>(params)?;
+    async fn subscribe_to_task(self, params: &str) -> Response {
+        let (request, agent) = match self.read::<SubscribeToTaskRequest>(params) {
+            Ok(read) => read,
+            Err(refusal) => return self.form.refused(&refusal),
+        };
         let Call { app, form, last_event_id, .. } = self;
         let caller = app.caller();
         match app.service.subscribe(&caller, &agent, &request, last_event_id.as_deref()).await {
-            Ok(events) => Ok(sse::task(events, form, app.limits.keep_alive, app.closing)),
-            Err(error) => Err(form.refuse(&error)),
+            Ok(events) => sse::task(events, form, app.limits.keep_alive, app.closing),
+            Err(error) => form.refuse(&error),
         }
     }
 }
 
+fn no_agent(name: &str) -> Refusal {
+    Refusal::with(StatusCode::NOT_FOUND, nowhere(&format!("agent {name}")))
+}
+
+/// A header with extensions: its name, and them.
+type Activated = (&'static str, HeaderValue);
+
 /// The answer, with the extensions that it is given under.
-fn naming(activated: Option<HeaderValue>, mut response: Response) -> Response {
-    if let Some(activated) = activated {
-        response.headers_mut().insert(EXTENSIONS, activated);
+fn naming(activated: Option<Activated>, mut response: Response) -> Response {
+    if let Some((name, value)) = activated {
+        response.headers_mut().insert(name, value);
     }
     response
 }

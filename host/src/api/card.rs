@@ -1,32 +1,32 @@
 //! Agent cards: what the agent says of itself, and what the host adds: interfaces, capabilities.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use kennel_protocol::extension::OF_THE_HOST;
 use kennel_protocol::types::{AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill};
-use kennel_protocol::{AgentId, Binding, Error, ProtocolVersion, Timestamp};
+use kennel_protocol::{AgentId, Binding, Error, ProtocolVersion, Timestamp, v0_3};
 use kennel_sandbox::{AgentDescription, Extension, ReplyMode, Skill};
 use sha2::{Digest, Sha256};
 
-use super::App;
 use super::form::Form;
+use super::{App, request};
 
 /// How long clients may keep a card: a hot replacement shows within this time.
 const MAX_AGE: &str = "public, max-age=60";
 
 /// The card of a named agent.
-pub(crate) async fn agent(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+pub(crate) async fn agent(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
     match name.parse() {
-        Ok(name) => serve(&app, &name, &headers, &format!("/agents/{name}")),
+        Ok(name) => serve(&app, &name, (&headers, &uri), &format!("/agents/{name}")),
         Err(_) => missing(&name),
     }
 }
 
 /// The card of the default agent.
-pub(crate) async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
+pub(crate) async fn root(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
     match app.service.registry().default_agent() {
-        Some(name) => serve(&app, &name, &headers, &format!("/agents/{name}")),
+        Some(name) => serve(&app, &name, (&headers, &uri), &format!("/agents/{name}")),
         None => {
             let names: Vec<String> =
                 app.service.registry().names().iter().map(|name| format!("/agents/{name}")).collect();
@@ -42,11 +42,12 @@ fn missing(name: &str) -> Response {
     Form::plain().refuse_with(StatusCode::NOT_FOUND, &error)
 }
 
-fn serve(app: &App, name: &AgentId, headers: &HeaderMap, path: &str) -> Response {
+fn serve(app: &App, name: &AgentId, (headers, uri): (&HeaderMap, &Uri), path: &str) -> Response {
     let Some(version) = app.service.registry().active(name) else { return missing(name.as_str()) };
     let card = card(version.agent.card(), &format!("{}{path}", app.base_url));
-    let Ok(body) = serde_json::to_string(&card) else {
-        return Form::plain().refuse(&Error::internal());
+    let body = match written(&card, headers, uri) {
+        Ok(body) => body,
+        Err(error) => return Form::plain().refuse(&error),
     };
     let hash = Sha256::digest(&body);
     let etag: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
@@ -55,6 +56,7 @@ fn serve(app: &App, name: &AgentId, headers: &HeaderMap, path: &str) -> Response
         (header::CACHE_CONTROL, MAX_AGE.to_owned()),
         (header::ETAG, etag.clone()),
         (header::LAST_MODIFIED, http_date(version.loaded)),
+        (header::VARY, "A2A-Version".to_owned()),
     ];
     if is_known(headers.get(header::IF_NONE_MATCH), &etag) {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
@@ -74,15 +76,25 @@ fn http_date(at: Timestamp) -> String {
     httpdate::fmt_http_date(std::time::UNIX_EPOCH + seconds)
 }
 
-/// Where an agent answers, in the order of preference: a slow call over JSON-RPC can be kept alive, one over HTTP+JSON cannot.
+/// Where an agent answers, in the order of preference: the newer version first, and a slow call over JSON-RPC can be kept alive, one
+/// over HTTP+JSON cannot.
 fn interfaces(url: &str) -> Vec<AgentInterface> {
-    let interface = |binding: Binding| AgentInterface {
+    let interface = |version: ProtocolVersion, binding: Binding| AgentInterface {
         url: url.to_owned(),
         protocol_binding: binding.as_str().to_owned(),
         tenant: None,
-        protocol_version: ProtocolVersion::V1_0.as_str().to_owned(),
+        protocol_version: version.as_str().to_owned(),
     };
-    Binding::ALL.map(interface).to_vec()
+    let newest_first = ProtocolVersion::ALL.into_iter().rev();
+    newest_first.flat_map(|version| Binding::ALL.map(|binding| interface(version, binding))).collect()
+}
+
+/// A client of 0.3 says nothing of versions when it asks for a card, and refuses one of 1.0 alone; who names 1.0 gets that alone.
+fn written(card: &AgentCard, headers: &HeaderMap, uri: &Uri) -> Result<String, Error> {
+    let asked = request::query(uri).and_then(|query| request::version(headers, &query));
+    let dual = if asked == Ok(ProtocolVersion::V0_3) { v0_3::dual_card(card) } else { None };
+    let written = dual.map_or_else(|| serde_json::to_string(card), |dual| serde_json::to_string(&dual));
+    written.map_err(|_| Error::internal())
 }
 
 fn card(agent: &AgentDescription, url: &str) -> AgentCard {

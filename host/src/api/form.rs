@@ -4,22 +4,34 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use kennel_protocol::{Error, ErrorKind};
-use serde::Serialize;
+use kennel_protocol::types::{SendMessageResponse, StreamResponse};
+use kennel_protocol::v0_3::{Answer, Old};
+use kennel_protocol::{Binding, Error, ErrorKind, ProtocolVersion, Seq};
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::config::JsonType;
 
 /// How the answers to one request are spelled.
-pub(crate) enum Form {
-    /// In the envelope of JSON-RPC (protocol 7), with the id as the client wrote it. None: a notification, or an id that cannot be read.
+pub(crate) struct Form {
+    pub(crate) envelope: Envelope,
+    pub(crate) version: ProtocolVersion,
+}
+
+/// What is around an answer.
+pub(crate) enum Envelope {
+    /// That of JSON-RPC (protocol 7), with the id as the client wrote it. None: a notification, or an id that cannot be read.
     JsonRpc(Option<Box<RawValue>>),
-    /// Bare (protocol 8).
+    /// Nothing (protocol 8).
     HttpJson(JsonType),
 }
 
 impl Form {
+    /// JSON-RPC, before more is known.
+    pub(crate) const fn json_rpc(id: Option<Box<RawValue>>) -> Form {
+        Form { envelope: Envelope::JsonRpc(id), version: ProtocolVersion::V1_0 }
+    }
+
     /// Bare, in the type that the client accepts, else in the operator's.
     pub(crate) fn http_json(headers: &HeaderMap, preset: JsonType) -> Form {
         let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|given| given.to_str().ok());
@@ -31,43 +43,68 @@ impl Form {
             (false, true) if !ranges.iter().any(|range| range.ends_with("/*")) => JsonType::Plain,
             _ => preset,
         };
-        Form::HttpJson(chosen)
+        Form { envelope: Envelope::HttpJson(chosen), version: ProtocolVersion::V1_0 }
+    }
+
+    /// The same form in a version; 0.3 has one media type.
+    pub(crate) fn in_version(mut self, version: ProtocolVersion) -> Form {
+        if let (Envelope::HttpJson(json), ProtocolVersion::V0_3) = (&mut self.envelope, version) {
+            *json = JsonType::Plain;
+        }
+        Form { version, ..self }
     }
 
     /// The form of what is no operation, such as a card.
     pub(crate) const fn plain() -> Form {
-        Form::HttpJson(JsonType::Plain)
+        Form { envelope: Envelope::HttpJson(JsonType::Plain), version: ProtocolVersion::V1_0 }
+    }
+
+    const fn binding(&self) -> Binding {
+        match self.envelope {
+            Envelope::JsonRpc(_) => Binding::JsonRpc,
+            Envelope::HttpJson(_) => Binding::HttpJson,
+        }
     }
 
     /// The media type of answers that are no streams.
     pub(crate) const fn media_type(&self) -> HeaderValue {
-        match self {
-            Form::JsonRpc(_) | Form::HttpJson(JsonType::Plain) => HeaderValue::from_static(JsonType::Plain.as_str()),
-            Form::HttpJson(JsonType::A2a) => HeaderValue::from_static(JsonType::A2a.as_str()),
+        match &self.envelope {
+            Envelope::JsonRpc(_) | Envelope::HttpJson(JsonType::Plain) => {
+                HeaderValue::from_static(JsonType::Plain.as_str())
+            }
+            Envelope::HttpJson(JsonType::A2a) => HeaderValue::from_static(JsonType::A2a.as_str()),
         }
     }
 
     /// A whole answer.
-    pub(crate) fn answer<T: Serialize>(&self, result: Result<T, Error>) -> Response {
-        match result.and_then(|result| written(&result)) {
+    pub(crate) fn answer<T: Answer>(&self, result: Result<T, Error>) -> Response {
+        match result.and_then(|result| self.written(&result)) {
             Ok(body) => ([(header::CONTENT_TYPE, self.media_type())], self.result(&body)).into_response(),
             Err(error) => self.refuse(&error),
         }
     }
 
     /// The same as text, for bindings whose status does not depend on it.
-    pub(crate) fn text<T: Serialize>(&self, result: Result<T, Error>) -> String {
-        match result.and_then(|result| written(&result)) {
+    pub(crate) fn text<T: Answer>(&self, result: Result<T, Error>) -> String {
+        match result.and_then(|result| self.written(&result)) {
             Ok(body) => self.result(&body),
             Err(error) => self.error(status_of(&error), &error),
         }
     }
 
+    /// A refusal in full.
+    pub(crate) fn refused(&self, refusal: &Refusal) -> Response {
+        match refusal.status {
+            Some(status) => self.refuse_with(status, &refusal.error),
+            None => self.refuse(&refusal.error),
+        }
+    }
+
     /// An error with the status that its binding has for it: to JSON-RPC all is well with HTTP.
     pub(crate) fn refuse(&self, error: &Error) -> Response {
-        let status = match self {
-            Form::JsonRpc(_) => StatusCode::OK,
-            Form::HttpJson(_) => status_of(error),
+        let status = match &self.envelope {
+            Envelope::JsonRpc(_) => StatusCode::OK,
+            Envelope::HttpJson(_) => status_of(error),
         };
         self.refuse_with(status, error)
     }
@@ -84,41 +121,89 @@ impl Form {
         response
     }
 
-    /// One event of a stream: an object as JSON without line breaks.
-    pub(crate) fn event(&self, seq: Option<u64>, body: &str) -> Bytes {
-        let position = seq.map(|seq| format!("id: {seq}\n")).unwrap_or_default();
-        format!("{position}data: {}\n\n", self.result(body)).into()
+    /// An event of a task: its StreamResponse as it is stored, so JSON of 1.0 in one line. `last`: the stream ends after it.
+    pub(crate) fn event(&self, seq: Seq, stored: &[u8], last: bool) -> Result<Bytes, Error> {
+        let body = match self.version {
+            ProtocolVersion::V1_0 => String::from_utf8_lossy(stored),
+            ProtocolVersion::V0_3 => {
+                let event = serde_json::from_slice::<StreamResponse>(stored).map_err(|fault| unwritten(&fault))?;
+                let old = if last { Old::last(&event, self.binding()) } else { Old::new(&event, self.binding()) };
+                serde_json::to_string(&old).map_err(|fault| unwritten(&fault))?.into()
+            }
+        };
+        Ok(format!("id: {seq}\ndata: {}\n\n", self.result(&body)).into())
+    }
+
+    /// The only event of a stream that is about no task.
+    pub(crate) fn only_event(&self, answer: &SendMessageResponse) -> Result<Bytes, Error> {
+        Ok(format!("data: {}\n\n", self.result(&self.written(answer)?)).into())
+    }
+
+    fn written<T: Answer>(&self, answer: &T) -> Result<String, Error> {
+        let written = match self.version {
+            ProtocolVersion::V1_0 => serde_json::to_string(answer),
+            ProtocolVersion::V0_3 => serde_json::to_string(&Old::new(answer, self.binding())),
+        };
+        written.map_err(|fault| unwritten(&fault))
     }
 
     /// The event that ends a stream which broke off. None: the binding has no such event, so that the connection breaks.
     pub(crate) fn broken(&self, error: &Error) -> Option<Bytes> {
-        match self {
-            Form::JsonRpc(_) => Some(format!("data: {}\n\n", self.error(StatusCode::OK, error)).into()),
-            Form::HttpJson(_) => None,
+        match &self.envelope {
+            Envelope::JsonRpc(_) => Some(format!("data: {}\n\n", self.error(StatusCode::OK, error)).into()),
+            Envelope::HttpJson(_) => None,
+        }
+    }
+
+    /// 0.3 ends at -32007; what has no code there yet is an invalid request.
+    fn code(&self, error: &Error) -> i32 {
+        let is_new = matches!(error.kind, ErrorKind::ExtensionSupportRequired | ErrorKind::VersionNotSupported);
+        match self.version {
+            ProtocolVersion::V0_3 if is_new => ErrorKind::InvalidRequest.jsonrpc_code(),
+            ProtocolVersion::V0_3 | ProtocolVersion::V1_0 => error.jsonrpc_code(),
         }
     }
 
     fn result(&self, body: &str) -> String {
-        match self {
-            Form::JsonRpc(id) => format!(r#"{{"jsonrpc":"2.0","id":{},"result":{body}}}"#, text_of(id.as_deref())),
-            Form::HttpJson(_) => body.to_owned(),
+        match &self.envelope {
+            Envelope::JsonRpc(id) => format!(r#"{{"jsonrpc":"2.0","id":{},"result":{body}}}"#, text_of(id.as_deref())),
+            Envelope::HttpJson(_) => body.to_owned(),
         }
     }
 
     /// Its members and never more: strict clients refuse others.
     fn error(&self, status: StatusCode, error: &Error) -> String {
         let (message, details) = (&error.message, error.details());
-        match self {
-            Form::JsonRpc(id) => {
-                let object = json!({ "code": error.jsonrpc_code(), "message": message, "data": details });
+        match &self.envelope {
+            Envelope::JsonRpc(id) => {
+                let object = json!({ "code": self.code(error), "message": message, "data": details });
                 format!(r#"{{"jsonrpc":"2.0","id":{},"error":{object}}}"#, text_of(id.as_deref()))
             }
-            Form::HttpJson(_) => {
+            Envelope::HttpJson(_) => {
                 let (code, status) = (status.as_u16(), error.grpc_status());
                 json!({ "error": { "code": code, "status": status, "message": message, "details": details } })
                     .to_string()
             }
         }
+    }
+}
+
+/// An error, and what HTTP calls it where it has a word of its own.
+pub(crate) struct Refusal {
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) error: Error,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal { status: None, error }
+    }
+}
+
+impl Refusal {
+    /// With a status whatever the binding.
+    pub(crate) const fn with(status: StatusCode, error: Error) -> Refusal {
+        Refusal { status: Some(status), error }
     }
 }
 
@@ -145,9 +230,7 @@ fn status_of(error: &Error) -> StatusCode {
     StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn written<T: Serialize>(result: &T) -> Result<String, Error> {
-    serde_json::to_string(result).map_err(|fault| {
-        tracing::error!(error = %fault, "a result does not serialize");
-        Error::internal()
-    })
+fn unwritten(fault: &serde_json::Error) -> Error {
+    tracing::error!(error = %fault, "a result does not serialize");
+    Error::internal()
 }

@@ -11,28 +11,27 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use kennel_protocol::Error;
-use serde::Serialize;
+use kennel_protocol::v0_3::Answer;
 
-use super::form::Form;
+use super::form::{Envelope, Form};
 
 const BEAT: Bytes = Bytes::from_static(b"\n");
 
-type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
+/// Something that takes its time.
+pub(crate) type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Answers as soon as the body is there; where the form allows it, begins with newlines if that takes longer than `every`.
-pub(crate) async fn answer<T, F>(answer: F, form: Form, every: Duration) -> Response
+pub(crate) async fn answer<T>(answer: Waiting<Result<T, Error>>, form: Form, every: Duration) -> Response
 where
-    T: Serialize,
-    F: Future<Output = Result<T, Error>> + Send + 'static,
+    T: Answer + Send + 'static,
 {
-    match form {
-        Form::HttpJson(_) => form.answer(answer.await),
-        Form::JsonRpc(_) => json(async move { form.text(answer.await) }, every).await,
+    match form.envelope {
+        Envelope::HttpJson(_) => form.answer(answer.await),
+        Envelope::JsonRpc(_) => json(Box::pin(async move { form.text(answer.await) }), every).await,
     }
 }
 
-async fn json(answer: impl Future<Output = String> + Send + 'static, every: Duration) -> Response {
-    let mut answer: Answer = Box::pin(answer);
+async fn json(mut answer: Waiting<String>, every: Duration) -> Response {
     if let Ok(body) = tokio::time::timeout(every, &mut answer).await {
         return ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     }

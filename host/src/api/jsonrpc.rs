@@ -1,10 +1,12 @@
 //! JSON-RPC 2.0 (protocol 7): bytes to a request of `protocol`, one service call, and the result back in the envelope.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use kennel_protocol::{Error, Operation};
+use kennel_protocol::{Binding, Error, Operation, ProtocolVersion, v0_3};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -40,7 +42,7 @@ pub(crate) async fn agent(
 ) -> Response {
     match name.parse() {
         Ok(agent) => call(app, Place::Agent(agent), &uri, &headers, body).await,
-        Err(_) => Form::JsonRpc(None).refuse_with(StatusCode::NOT_FOUND, &nowhere(&format!("agent {name}"))),
+        Err(_) => Form::json_rpc(None).refuse_with(StatusCode::NOT_FOUND, &nowhere(&format!("agent {name}"))),
     }
 }
 
@@ -51,21 +53,21 @@ pub(crate) async fn root(State(app): State<App>, uri: Uri, headers: HeaderMap, b
 
 /// The url is that of an agent, the verb is not.
 pub(crate) async fn wrong_method(uri: Uri) -> Response {
-    Form::JsonRpc(None).refuse_with(StatusCode::METHOD_NOT_ALLOWED, &wrong_verb(uri.path(), "POST"))
+    Form::json_rpc(None).refuse_with(StatusCode::METHOD_NOT_ALLOWED, &wrong_verb(uri.path(), "POST"))
 }
 
 async fn call(app: App, place: Place, uri: &Uri, headers: &HeaderMap, body: Body) -> Response {
-    let unread = Form::JsonRpc(None);
+    let unread = Form::json_rpc(None);
     if let Err(error) = request::content_type(headers) {
         return unread.refuse(&error);
     }
     let bytes = match request::body(&app.limits, body).await {
         Ok(bytes) => bytes,
-        Err(fault) => return unread.refuse_with(fault.status.unwrap_or(StatusCode::OK), &fault.error),
+        Err(refusal) => return unread.refused(&refusal),
     };
     let envelope = match envelope(&bytes) {
         Ok(envelope) => envelope,
-        Err((id, error)) => return Form::JsonRpc(id).refuse(&error),
+        Err((id, error)) => return Form::json_rpc(id).refuse(&error),
     };
     let notification = envelope.id.is_none();
     let response = dispatch(app, place, envelope, uri, headers).await;
@@ -78,18 +80,35 @@ async fn call(app: App, place: Place, uri: &Uri, headers: &HeaderMap, body: Body
 async fn dispatch(app: App, place: Place, envelope: Envelope, uri: &Uri, headers: &HeaderMap) -> Response {
     let Envelope { id, method, params, .. } = envelope;
     let notification = id.is_none();
-    let form = Form::JsonRpc(id);
+    let form = Form::json_rpc(id);
     let version = match request::query(uri).and_then(|query| request::version(headers, &query)) {
         Ok(version) => version,
         Err(error) => return form.refuse(&error),
     };
+    let form = form.in_version(version);
     let method = method.unwrap_or_default();
     let Some(operation) = Operation::of_method(version, &method) else {
-        return form.refuse(&Error::method_not_found(&method));
+        return Form { version: ProtocolVersion::V1_0, ..form }.refuse(&no_such_method(version, &method));
+    };
+    let params = params.as_deref().map_or("{}", RawValue::get);
+    let params = match version {
+        ProtocolVersion::V1_0 => Cow::Borrowed(params),
+        ProtocolVersion::V0_3 => match v0_3::request(operation, Binding::JsonRpc, params) {
+            Ok(params) => Cow::Owned(params),
+            Err(error) => return form.refuse(&error),
+        },
     };
     let (extensions, last_event_id) = (request::extensions(headers), request::last_event_id(headers));
     let call = Call { app, place, form, notification, extensions, last_event_id };
-    call.perform(operation, params.as_deref().map_or("{}", RawValue::get)).await
+    call.perform(operation, &params).await
+}
+
+fn no_such_method(version: ProtocolVersion, method: &str) -> Error {
+    let of_another = ProtocolVersion::ALL.into_iter().find(|other| Operation::of_method(*other, method).is_some());
+    match (version, of_another) {
+        (ProtocolVersion::V0_3, Some(ProtocolVersion::V1_0)) => request::version_is_missing(method),
+        _ => Error::method_not_found(method),
+    }
 }
 
 /// Takes the envelope apart. An error carries the id if it could be read.

@@ -6,13 +6,15 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kennel_protocol::parse::{ParseLimits, check_depth};
+use kennel_protocol::version::SUPPORTED;
 use kennel_protocol::{Error, ErrorKind, ProtocolVersion};
 
-use super::form::bare_type;
+use super::form::{Refusal, bare_type};
 use crate::config::HostLimits;
 
 const VERSION: &str = "a2a-version";
-pub(crate) const EXTENSIONS: &str = "a2a-extensions";
+/// The header of 1.0, and that of 0.3.
+pub(crate) const EXTENSIONS: [&str; 2] = ["a2a-extensions", "x-a2a-extensions"];
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// JSON in any of its spellings.
@@ -26,26 +28,19 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<(), Error> {
     Err(Error::content_type_not_supported(given))
 }
 
-/// A body that could not be read.
-pub(crate) struct Unread {
-    /// What HTTP calls it; none: nothing of its own.
-    pub(crate) status: Option<StatusCode>,
-    pub(crate) error: Error,
-}
-
 /// The whole body, within its bounds of size and time.
-pub(crate) async fn body(limits: &HostLimits, body: Body) -> Result<Bytes, Unread> {
+pub(crate) async fn body(limits: &HostLimits, body: Body) -> Result<Bytes, Refusal> {
     let reading = Limited::new(body, limits.body_bytes_max).collect();
     match tokio::time::timeout(limits.body_time_max, reading).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(fault)) if fault.is::<LengthLimitError>() => {
             let text = format!("the request body is larger than {} bytes", limits.body_bytes_max);
-            Err(Unread { status: Some(StatusCode::PAYLOAD_TOO_LARGE), error: Error::invalid_request(text) })
+            Err(Refusal::with(StatusCode::PAYLOAD_TOO_LARGE, Error::invalid_request(text)))
         }
-        Ok(Err(_)) => Err(Unread { status: None, error: Error::parse("the request body broke off") }),
+        Ok(Err(_)) => Err(Error::parse("the request body broke off").into()),
         Err(_) => {
             let text = format!("the request body took longer than {} s", limits.body_time_max.as_secs());
-            Err(Unread { status: Some(StatusCode::REQUEST_TIMEOUT), error: Error::invalid_request(text) })
+            Err(Refusal::with(StatusCode::REQUEST_TIMEOUT, Error::invalid_request(text)))
         }
     }
 }
@@ -68,20 +63,18 @@ pub(crate) fn query(uri: &Uri) -> Result<Vec<(String, String)>, Error> {
 pub(crate) fn version(headers: &HeaderMap, query: &[(String, String)]) -> Result<ProtocolVersion, Error> {
     let header = headers.get(VERSION).map(|given| given.to_str().unwrap_or("?"));
     let in_url = || query.iter().find(|(name, _)| name.eq_ignore_ascii_case(VERSION)).map(|(_, value)| value.as_str());
-    let asked = header.filter(|given| !given.trim().is_empty()).or_else(in_url);
-    match ProtocolVersion::parse(asked) {
-        Ok(ProtocolVersion::V1_0) => Ok(ProtocolVersion::V1_0),
-        Ok(ProtocolVersion::V0_3) | Err(_) => {
-            let asked = asked.unwrap_or("0.3 (no A2A-Version header)");
-            let text = format!("A2A version {asked} is not served here; send the header A2A-Version: 1.0");
-            Err(Error::new(ErrorKind::VersionNotSupported, text).with("supportedVersions", "1.0"))
-        }
-    }
+    ProtocolVersion::parse(header.filter(|given| !given.trim().is_empty()).or_else(in_url))
 }
 
-/// The extensions that the client asks for, from all headers of the name.
+/// What is asked for has this name in 1.0 alone, and the request speaks 0.3: most likely its client has forgotten to say what it speaks.
+pub(crate) fn version_is_missing(name: &str) -> Error {
+    let text = format!("{name} is of A2A 1.0, but this is a request of 0.3; send the header A2A-Version: 1.0");
+    Error::new(ErrorKind::VersionNotSupported, text).with("supportedVersions", SUPPORTED)
+}
+
+/// The extensions that the client asks for, from all headers of both names: 0.3 has the second.
 pub(crate) fn extensions(headers: &HeaderMap) -> Vec<String> {
-    let given = headers.get_all(EXTENSIONS).iter().filter_map(|given| given.to_str().ok());
+    let given = EXTENSIONS.iter().flat_map(|name| headers.get_all(*name)).filter_map(|given| given.to_str().ok());
     let uris = given.flat_map(|given| given.split(',')).map(str::trim).filter(|uri| !uri.is_empty());
     uris.map(str::to_owned).collect()
 }

@@ -9,11 +9,11 @@ use axum::response::Response;
 use kennel_protocol::operation::{Found, Target};
 use kennel_protocol::parse::camel;
 use kennel_protocol::types::{JsonObject, JsonValue};
-use kennel_protocol::{Error, Operation, ProtocolVersion};
+use kennel_protocol::{Binding, Error, Operation, ProtocolVersion, v0_3};
 use percent_encoding::percent_decode_str;
 
 use super::call::{Call, Place};
-use super::form::{Form, nowhere, wrong_verb};
+use super::form::{Form, Refusal, nowhere, wrong_verb};
 use super::{App, request};
 
 /// A request below the url of a named agent.
@@ -61,30 +61,44 @@ struct Arrived<'r> {
 
 async fn answer(app: App, place: Place, form: Form, arrived: Arrived<'_>) -> Response {
     let Arrived { method, path, uri, headers, body } = arrived;
-    // The path first: nobody who looks for something else wants to hear of versions.
-    let target = match Found::at(ProtocolVersion::V1_0, method.as_str(), path) {
-        Found::Operation(target) => target,
-        Found::OtherVerbs(verbs) => return other_verbs(&form, uri, &verbs.join(", ")),
-        Found::Nothing => return form.refuse(&nowhere(uri.path())),
-    };
-    let query = match request::query(uri).and_then(|query| request::version(headers, &query).map(|_| query)) {
+    let query = match request::query(uri) {
         Ok(query) => query,
         Err(error) => return form.refuse(&error),
     };
+    let asked = request::version(headers, &query);
+    let version = *asked.as_ref().unwrap_or(&ProtocolVersion::V1_0);
+    // The path first: nobody who looks for something else wants to hear of versions.
+    let target = match (Found::at(version, method.as_str(), path), asked) {
+        (Found::Operation(target), Ok(_)) => target,
+        (Found::Operation(_), Err(error)) => return form.refuse(&error),
+        (Found::OtherVerbs(verbs), _) => return other_verbs(&form, uri, &verbs.join(", ")),
+        (Found::Nothing, _) => return elsewhere(version, &form, &method, uri, path),
+    };
+    let form = form.in_version(version);
     let params = if method == Method::POST {
-        posted(&app, &form, headers, body)
-            .await
-            .and_then(|posted| merged(posted, &target).map_err(|error| form.refuse(&error)))
+        posted(&app, headers, body).await.and_then(|posted| Ok(merged(version, posted, &target)?))
     } else {
-        from_url(&target, &query).map_err(|error| form.refuse(&error))
+        from_url(&target, &query).map_err(Refusal::from)
     };
     let params = match params {
         Ok(params) => params,
-        Err(refusal) => return refusal,
+        Err(refusal) => return form.refused(&refusal),
     };
     let (extensions, last_event_id) = (request::extensions(headers), request::last_event_id(headers));
     let call = Call { app, place, form, notification: false, extensions, last_event_id };
     call.perform(target.operation, &params).await
+}
+
+/// Nothing in this version: perhaps the client has not said which one it speaks, unless it uses a path that only 0.3 can mean.
+fn elsewhere(version: ProtocolVersion, form: &Form, method: &Method, uri: &Uri, path: &str) -> Response {
+    if version == ProtocolVersion::V1_0 || path.starts_with("v1/") {
+        return form.refuse(&nowhere(uri.path()));
+    }
+    match Found::at(ProtocolVersion::V1_0, method.as_str(), path) {
+        Found::Operation(_) => form.refuse(&request::version_is_missing(uri.path())),
+        Found::OtherVerbs(verbs) => other_verbs(form, uri, &verbs.join(", ")),
+        Found::Nothing => form.refuse(&nowhere(uri.path())),
+    }
 }
 
 fn other_verbs(form: &Form, uri: &Uri, verbs: &str) -> Response {
@@ -95,27 +109,26 @@ fn other_verbs(form: &Form, uri: &Uri, verbs: &str) -> Response {
     response
 }
 
-/// The body of a POST as text. Nothing at all is an empty object, where no more is needed.
-async fn posted(app: &App, form: &Form, headers: &HeaderMap, body: Body) -> Result<String, Response> {
-    let bytes = request::body(&app.limits, body).await.map_err(|unread| match unread.status {
-        Some(status) => form.refuse_with(status, &unread.error),
-        None => form.refuse(&unread.error),
-    })?;
-    if !bytes.is_empty()
-        && let Err(error) = request::content_type(headers)
-    {
-        return Err(form.refuse_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
+/// The body of a POST as text. Where there is none, its type does not matter.
+async fn posted(app: &App, headers: &HeaderMap, body: Body) -> Result<String, Refusal> {
+    let bytes = request::body(&app.limits, body).await?;
+    if !bytes.is_empty() {
+        request::content_type(headers).map_err(|error| Refusal::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))?;
     }
-    request::text(&bytes).map(str::to_owned).map_err(|error| form.refuse(&error))
+    Ok(request::text(&bytes).map(str::to_owned)?)
 }
 
-/// A body with what the path says, which goes before.
-fn merged(posted: String, target: &Target<'_>) -> Result<String, Error> {
+/// A body in the shape of 1.0, with what the path says, which goes before.
+fn merged(version: ProtocolVersion, posted: String, target: &Target<'_>) -> Result<String, Error> {
     let may_be_empty = matches!(target.operation, Operation::CancelTask | Operation::SubscribeToTask);
     let posted = match posted.trim() {
         "" if may_be_empty => "{}".to_owned(),
         "null" => "{}".to_owned(),
         _ => posted,
+    };
+    let posted = match version {
+        ProtocolVersion::V1_0 => posted,
+        ProtocolVersion::V0_3 => v0_3::request(target.operation, Binding::HttpJson, &posted)?,
     };
     let fields = fields(target)?;
     if fields.is_empty() {

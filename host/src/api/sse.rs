@@ -38,9 +38,9 @@ pub(crate) fn task(events: TaskStream, form: Form, every: Duration, closing: Can
 
 /// One event, then the end.
 pub(crate) fn single(form: &Form, answer: &SendMessageResponse) -> Response {
-    match serde_json::to_string(answer) {
-        Ok(body) => response(Body::from(form.event(None, &body))),
-        Err(_) => form.refuse(&Error::internal()),
+    match form.only_event(answer) {
+        Ok(event) => response(Body::from(event)),
+        Err(error) => form.refuse(&error),
     }
 }
 
@@ -66,18 +66,18 @@ impl Sending {
                 stored => stored,
             },
         };
-        match next {
-            Ok(Some(StreamItem { seq, body })) => {
-                // Stored by serde_json, so it is UTF-8 and has no line break.
-                let body = String::from_utf8_lossy(&body);
-                Some(Next::Frame(self.form.event(Some(seq.get()), &body)))
-            }
-            Ok(None) => None,
+        let event = match next {
+            Ok(Some(StreamItem { seq, body })) => self.form.event(seq, &body, self.events.is_over()),
+            Ok(None) => return None,
             Err(fault) => {
                 tracing::error!(error = %fault, "a stream broke off");
-                Some(self.form.broken(&Error::internal()).map_or(Next::Broken, Next::Last))
+                Err(Error::internal())
             }
-        }
+        };
+        Some(match event {
+            Ok(event) => Next::Frame(event),
+            Err(error) => self.form.broken(&error).map_or(Next::Broken, Next::Last),
+        })
     }
 }
 

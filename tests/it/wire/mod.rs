@@ -4,12 +4,14 @@
 use kennel_protocol::{Binding, ErrorKind, Operation, ProtocolVersion};
 use serde_json::{Value, json};
 
-use crate::events::Events;
+use crate::events::{Event, Events};
 use crate::harness::Kennel;
 use crate::http::{Reply, Request};
 
 const INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
+
+mod old;
 
 /// A binding in a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +24,8 @@ pub(crate) struct Wire {
 pub(crate) const WIRES: &[Wire] = &[
     Wire { binding: Binding::JsonRpc, version: ProtocolVersion::V1_0 },
     Wire { binding: Binding::HttpJson, version: ProtocolVersion::V1_0 },
+    Wire { binding: Binding::JsonRpc, version: ProtocolVersion::V0_3 },
+    Wire { binding: Binding::HttpJson, version: ProtocolVersion::V0_3 },
 ];
 
 /// What a client can learn from an error, whichever binding told it.
@@ -48,13 +52,19 @@ impl Wire {
         match self.binding {
             Binding::JsonRpc => {
                 let method = operation.method(self.version).unwrap_or_else(|| panic!("{self:?} has no {operation:?}"));
+                let params = self.spelled(operation, params);
                 let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
                 self.post(&format!("/agents/{agent}"), body.to_string())
             }
             Binding::HttpJson => {
                 let routes = operation.routes(self.version);
                 let route = routes.first().unwrap_or_else(|| panic!("{self:?} has no {operation:?}"));
-                self.routed(&format!("/agents/{agent}"), route.verb, route.path, params)
+                let spelled = self.spelled(operation, params);
+                let mut request = self.routed(&format!("/agents/{agent}"), route.verb, route.path, params);
+                if route.verb == "POST" {
+                    request.body = spelled.to_string().into();
+                }
+                request
             }
         }
     }
@@ -103,8 +113,44 @@ impl Wire {
         self.versioned(Request::post(path, body))
     }
 
+    /// Clients of 0.3 do not say so.
     fn versioned(self, request: Request) -> Request {
-        request.header("a2a-version", self.version.as_str())
+        match self.version {
+            ProtocolVersion::V1_0 => request.header("a2a-version", self.version.as_str()),
+            ProtocolVersion::V0_3 => request.without("a2a-version"),
+        }
+    }
+
+    /// The request as this version has it.
+    fn spelled(self, operation: Operation, params: &Value) -> Value {
+        match self.version {
+            ProtocolVersion::V1_0 => params.clone(),
+            ProtocolVersion::V0_3 => old::request(self.binding, operation, params),
+        }
+    }
+
+    /// The media type of its answers, where the client says nothing.
+    fn media_type(self) -> &'static str {
+        match (self.binding, self.version) {
+            (Binding::HttpJson, ProtocolVersion::V1_0) => "application/a2a+json",
+            _ => "application/json",
+        }
+    }
+
+    /// What is no version at all is refused as 1.0 does it.
+    fn type_of_error(self, kind: ErrorKind) -> &'static str {
+        match kind {
+            ErrorKind::VersionNotSupported | ErrorKind::MethodNotFound => "application/a2a+json",
+            _ => self.media_type(),
+        }
+    }
+
+    /// What an event of a stream of this wire says, as 1.0 has it.
+    pub(crate) fn modern(self, event: &Event) -> Event {
+        match self.version {
+            ProtocolVersion::V1_0 => event.clone(),
+            ProtocolVersion::V0_3 => Event { json: old::union(event.result(), true), ..event.clone() },
+        }
     }
 
     /// Makes a call: its result, or its fault.
@@ -133,11 +179,12 @@ impl Wire {
     pub(crate) fn outcome(self, reply: &Reply) -> Result<Value, Fault> {
         let mut json = reply.json();
         match (self.binding, json.get("error").is_some()) {
+            (Binding::JsonRpc, false) if self.version == ProtocolVersion::V0_3 => Ok(old::answer(&json["result"])),
             (Binding::JsonRpc, false) => Ok(json["result"].take()),
             (Binding::JsonRpc, true) => Err(fault(&json["error"], "data")),
             (Binding::HttpJson, false) => {
                 assert_eq!(reply.status, 200, "{json:#}");
-                Ok(json)
+                Ok(if self.version == ProtocolVersion::V0_3 { old::answer(&json) } else { json })
             }
             (Binding::HttpJson, true) => Err(fault(&json["error"], "details")),
         }
@@ -151,11 +198,12 @@ impl Wire {
         match self.binding {
             Binding::JsonRpc => {
                 assert_eq!(reply.status, 200, "errors of JSON-RPC are no errors of HTTP: {json:#}");
-                assert_eq!(reply.header("content-type"), Some("application/json"));
-                crate::errors::check(&json, kind);
+                assert_eq!(reply.header("content-type"), Some(self.media_type()));
+                let known = self.version == ProtocolVersion::V1_0 || error["code"].as_i64().unwrap() != -32600;
+                crate::errors::check_coded(&json, kind, if known { kind } else { ErrorKind::InvalidRequest });
             }
             Binding::HttpJson => {
-                assert_eq!(reply.header("content-type"), Some("application/a2a+json"));
+                assert_eq!(reply.header("content-type"), Some(self.type_of_error(kind)));
                 assert_eq!(names(&json), ["error"], "{json:#}");
                 assert_eq!(names(error), ["code", "details", "message", "status"], "{json:#}");
                 assert_eq!(

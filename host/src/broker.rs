@@ -4,6 +4,7 @@
 //! Never here: what the work is about, HTTP, SQL.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kennel_store::TaskKey;
@@ -39,6 +40,8 @@ pub struct Broker<W> {
     held: Arc<Mutex<HashSet<TaskKey>>>,
     work: mpsc::Sender<W>,
     pressed: Notify,
+    /// Whether somebody found no slot since this was last asked.
+    wanted: AtomicBool,
 }
 
 impl<W> Broker<W> {
@@ -47,7 +50,7 @@ impl<W> Broker<W> {
         // Whoever hands over has a slot, so the queue never holds more than there are slots.
         let (work, taken) = mpsc::channel(live_max.max(1));
         let live = Arc::new(Semaphore::new(live_max));
-        (Broker { live, held: Arc::default(), work, pressed: Notify::new() }, taken)
+        (Broker { live, held: Arc::default(), work, pressed: Notify::new(), wanted: AtomicBool::new(false) }, taken)
     }
 
     /// A slot, if one is free now.
@@ -69,7 +72,13 @@ impl<W> Broker<W> {
 
     /// Somebody wants a slot and there is none: the instance that has waited longest should go.
     pub fn press(&self) {
+        self.wanted.store(true, Ordering::SeqCst);
         self.pressed.notify_one();
+    }
+
+    /// Whether somebody found no slot since the last call: then one that has come free is worth telling.
+    pub fn was_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) && self.wanted.swap(false, Ordering::SeqCst)
     }
 
     /// Waits until an instance that waits should give its slot up. Whoever has waited longest is told first.

@@ -207,8 +207,7 @@ pub(crate) async fn answer(worker: Arc<Worker>, bare: Bare) {
         }
     };
     pendings.close();
-    drop(slot);
-    worker.store.wakes().poke_due();
+    worker.free(slot);
     // A client that went away does not hear it.
     reply.send(bare_end(&subject, end)).ok();
 }

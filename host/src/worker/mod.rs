@@ -182,6 +182,10 @@ impl Worker {
             if slots.is_empty() {
                 // Many at once: each place that comes free is claimed, and what waits gives way in the same commits.
                 (0..CLAIMS_MAX).for_each(|_| self.broker.press());
+                if self.broker.free() > 0 {
+                    // It came free before anybody knew that it was wanted.
+                    continue;
+                }
                 return Ok(());
             }
             let limit = u32::try_from(slots.len()).unwrap_or(u32::MAX);
@@ -208,6 +212,14 @@ impl Worker {
         match self.store.claim(Claimable::Suspect, 1).await?.pop() {
             Some(run) => self.take_up(run, slot, Some(permit)).await,
             None => Ok(()),
+        }
+    }
+
+    /// Gives a slot back. Only if somebody found none are due runs looked for: a look costs as much as a short task.
+    fn free(&self, slot: Slot) {
+        drop(slot);
+        if self.broker.was_wanted() {
+            self.store.wakes().poke_due();
         }
     }
 

@@ -92,7 +92,8 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     let key = claim.key().clone();
     let begun = fold.status.state != TaskState::Submitted;
     let pace = worker.trial.pace;
-    let start = Start { at, fold, calls: journal.last, pace, tried: attempts > 1, suspect };
+    let tried = attempts > 1;
+    let start = Start { at, fold, calls: journal.last, pace, tried, suspect };
     let known = accepted.is_none();
     let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), start, accepted);
     let credentials = version.agent.card().requests.iter().filter(|request| request.kind == "credential");
@@ -149,8 +150,11 @@ pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
     // Nobody is there any more who could take what is still under way.
     supervisor.pendings.close();
     drop(supervisor);
-    drop(slot);
-    worker.store.wakes().poke_due();
+    worker.free(slot);
+    if tried {
+        // The next suspect may have its turn.
+        worker.store.wakes().poke_due();
+    }
 }
 
 /// The bounds that a task began under.

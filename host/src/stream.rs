@@ -138,7 +138,7 @@ pub(crate) async fn stop_after(store: &Store, key: &TaskKey, n: u32, at_seq: Seq
             return Ok(stop);
         }
         seen = rev;
-        subscription.changed().await;
+        subscription.stopped().await;
     }
 }
 
@@ -153,6 +153,6 @@ pub(crate) async fn terminal(store: &Store, key: &TaskKey) -> Result<(), StoreEr
             return Ok(());
         }
         seen = rev;
-        subscription.changed().await;
+        subscription.stopped().await;
     }
 }

@@ -7,7 +7,9 @@ use kennel_protocol::fold::Fold;
 use kennel_protocol::types::{Message, SendMessageRequest, SendMessageResponse, StreamResponse, Task};
 use kennel_protocol::{AgentId, Caller, ContextId, Epoch, Error, ErrorKind, Seq, TaskId, Timestamp, Ver};
 use kennel_sandbox::{AgentDescription, ReplyMode};
-use kennel_store::{Artifacts, NewTask, Position, Scope, Start, Subscription, TaskKey, TaskView, claim_of};
+use kennel_store::{
+    Artifacts, NewTask, Position, Scope, Start, Stop, Subscription, TaskKey, TaskView, claim_of, newest,
+};
 use tokio::sync::oneshot;
 
 use super::read::length;
@@ -54,6 +56,14 @@ pub enum SendStream {
     Task(Box<TaskStream>),
 }
 
+/// A task at the stop for which its caller waits.
+enum Stopped {
+    /// The task as of event 1, and what its last commit brought with its acknowledgement.
+    Told(Box<Task>, Stop),
+    /// As it was read.
+    Read(Box<TaskView>),
+}
+
 /// What a new task is made from.
 struct Draft {
     key: TaskKey,
@@ -81,41 +91,44 @@ impl Service {
     ) -> Result<SendMessageResponse, Error> {
         let configuration = request.configuration.clone().unwrap_or_default();
         let history = length(configuration.history_length);
-        let accepted = match self.send(caller, agent, request, extensions).await? {
+        let mut accepted = match self.send(caller, agent, request, extensions).await? {
             Sent::Message(message) => return Ok(SendMessageResponse::Message(*message)),
             Sent::Task(accepted) => accepted,
         };
-        let view = if configuration.return_immediately { None } else { self.stopped(&accepted).await? };
-        let view = match view {
-            Some(view) => view,
+        let stopped = if configuration.return_immediately { None } else { self.stopped(&mut accepted).await? };
+        let view = match stopped {
+            Some(Stopped::Told(first, stop)) => return Ok(SendMessageResponse::Task(told(*first, &stop, history))),
+            Some(Stopped::Read(view)) => *view,
             None => self.view_at(&accepted, None).await?,
         };
         Ok(SendMessageResponse::Task(self.render(&view, history, Artifacts::ShowAny).await?))
     }
 
     /// The task as of the first stop after the message was taken. None: the host is stopping.
-    async fn stopped(&self, accepted: &Accepted) -> Result<Option<TaskView>, Error> {
+    async fn stopped(&self, accepted: &mut Accepted) -> Result<Option<Stopped>, Error> {
         self.closing.run_until_cancelled(self.first_stop(accepted)).await.transpose()
     }
 
-    async fn first_stop(&self, accepted: &Accepted) -> Result<TaskView, Error> {
-        if accepted.first.is_some() {
+    async fn first_stop(&self, accepted: &mut Accepted) -> Result<Stopped, Error> {
+        if let Some(first) = accepted.first.take() {
             // Nobody knew the task when the wait began, so its first commit is still to come: wait before looking.
-            let mut subscription = accepted.subscription.clone();
             loop {
-                subscription.changed().await;
+                if let Some(stop) = accepted.subscription.stopped().await {
+                    return Ok(Stopped::Told(first, stop));
+                }
                 let view = self.view_at(accepted, None).await?;
                 if view.inbox.len() > 1 {
                     // Somebody answered already: the stop may lie behind.
                     break;
                 }
                 if view.fold.status.state.is_stop() {
-                    return Ok(view);
+                    return Ok(Stopped::Read(Box::new(view)));
                 }
             }
         }
         let stop = stream::stop_after(&self.store, &accepted.key, accepted.n, accepted.at_seq).await;
-        self.view_at(accepted, Some(stop.map_err(|error| store_error(&error))?)).await
+        let stop = stop.map_err(|error| store_error(&error))?;
+        self.view_at(accepted, Some(stop)).await.map(|view| Stopped::Read(Box::new(view)))
     }
 
     async fn view_at(&self, accepted: &Accepted, at: Option<Seq>) -> Result<TaskView, Error> {
@@ -332,6 +345,18 @@ impl Service {
             }
             Err(NotTaken::Store(error)) => Err(store_error(&error)),
         }
+    }
+}
+
+/// A new task at a stop that came with its commit: nothing but its log has been written since event 1, whose message it still has.
+fn told(first: Task, stop: &Stop, history: Option<u32>) -> Task {
+    let fold = &*stop.fold;
+    let said: Vec<(Seq, Message)> = first.history.into_iter().map(|message| (Seq::FIRST, message)).collect();
+    Task {
+        status: fold.status.clone(),
+        artifacts: (!fold.artifacts.is_empty()).then(|| fold.artifacts.clone()),
+        history: newest(fold.history(&said), history),
+        ..first
     }
 }
 

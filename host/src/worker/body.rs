@@ -20,25 +20,37 @@ pub(super) struct Tail {
     events: u64,
     bytes: usize,
     body_bytes: usize,
+    /// Whether an event names a content that stands elsewhere.
+    apart: bool,
 }
 
 impl Tail {
     /// One more event.
-    pub(super) fn add(&mut self, bytes: usize) {
+    pub(super) fn add(&mut self, bytes: usize, apart: bool) {
         self.events += 1;
         self.bytes += bytes;
+        self.apart |= apart;
+    }
+
+    /// Whether all of a log up to `last`, but for the event that its accept wrote, came by here, and is so little that its folded view may
+    /// be handed on with the commit.
+    pub(super) fn is_short_log(&self, last: Seq) -> bool {
+        self.events + 1 == last.get() && self.is_short(last) && !self.apart
+    }
+
+    fn is_short(&self, last: Seq) -> bool {
+        last.get() <= SHORT_EVENTS && self.bytes < FOLD_BYTES / 16
     }
 
     /// The folded body when it is time to write it. `fold` shows all that is queued, which is what the commit takes.
     pub(super) fn body_if_due(&mut self, fold: &Fold, last: Seq, close: Option<Close>) -> Option<Stored> {
         let stop = matches!(close, Some(Close::Finish)) || fold.status.state.is_interrupted();
         let grown = (self.events >= FOLD_EVENTS || self.bytes >= FOLD_BYTES) && self.bytes >= self.body_bytes / 2;
-        let short = last.get() <= SHORT_EVENTS && self.bytes < FOLD_BYTES / 16;
-        if self.events == 0 || !grown && (!stop || short) {
+        if self.events == 0 || !grown && (!stop || self.is_short(last)) {
             return None;
         }
         let body = serde_json::to_vec(fold).ok()?;
-        *self = Tail { events: 0, bytes: 0, body_bytes: body.len() };
+        *self = Tail { body_bytes: body.len(), ..Tail::default() };
         // Contents in `blob` are counted by the events that brought them; here it only matters whether there are any.
         let blobs = u32::from(names_blob(&body));
         Some(Stored { body: body.into(), blobs, digests: Vec::new() })

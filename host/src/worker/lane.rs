@@ -92,7 +92,7 @@ struct State {
     at: Position,
     /// The last seq given out.
     last: Seq,
-    fold: Fold,
+    fold: Arc<Fold>,
     queue: Queue,
     /// Rows of the journal, queued ones included.
     calls: u32,
@@ -143,7 +143,7 @@ impl Lane {
         let state = State {
             at: start.at,
             last: start.at.rev,
-            fold: start.fold,
+            fold: Arc::new(start.fold),
             queue: Queue::default(),
             calls: start.calls,
             tried: start.tried,
@@ -543,6 +543,7 @@ impl Lane {
             status_at: now,
             open: false,
             body: None,
+            stop: None,
             taken: taken.into_iter().collect(),
             run: RunChange::Keep,
         };
@@ -550,7 +551,7 @@ impl Lane {
             Committed::Applied(at) => {
                 let mut state = self.state();
                 (state.at, state.last) = (at, at.rev);
-                match state.fold.apply(at.rev, &event) {
+                match Arc::make_mut(&mut state.fold).apply(at.rev, &event) {
                     Ok(()) => Ok(true),
                     Err(error) => {
                         drop(state);
@@ -576,9 +577,9 @@ impl Lane {
         };
         let mut state = self.state();
         for row in events.iter().filter(|row| row.seq <= at.rev) {
-            let applied = serde_json::from_slice(&row.body)
-                .map_err(|error| error.to_string())
-                .and_then(|event| state.fold.apply(row.seq, &event).map_err(|error| error.to_string()));
+            let applied = serde_json::from_slice(&row.body).map_err(|error| error.to_string()).and_then(|event| {
+                Arc::make_mut(&mut state.fold).apply(row.seq, &event).map_err(|error| error.to_string())
+            });
             if let Err(reason) = applied {
                 drop(state);
                 return self.give_up(reason);
@@ -612,9 +613,9 @@ impl State {
     fn add(&mut self, event: &StreamResponse, digests: Vec<Digest>, call: Option<NewCall>) -> Result<Seq, String> {
         let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
         let seq = self.last.next();
-        self.fold.apply(seq, event).map_err(|error| error.to_string())?;
+        Arc::make_mut(&mut self.fold).apply(seq, event).map_err(|error| error.to_string())?;
         self.last = seq;
-        self.tail.add(body.len());
+        self.tail.add(body.len(), !digests.is_empty());
         self.queue.bytes += body.len();
         let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
         let stored = Stored { body: body.into(), blobs, digests };
@@ -632,6 +633,8 @@ impl State {
         let queue = std::mem::take(&mut self.queue);
         let further = self.tried && !queue.calls.is_empty();
         self.tried &= !further;
+        // Before the body, which begins the tail anew.
+        let stops = queue.events.last().is_some_and(|event| event.stop.is_some()) && self.tail.is_short_log(self.last);
         let status = &self.fold.status;
         let (task_state, status_at) = (status.state, status.timestamp.unwrap_or(Timestamp::from_millis(0)));
         Commit {
@@ -646,6 +649,7 @@ impl State {
             status_at,
             open: task_state.is_interrupted(),
             body: self.tail.body_if_due(&self.fold, self.last, queue.close),
+            stop: stops.then(|| Arc::clone(&self.fold)),
             taken: queue.taken,
             run: match queue.close {
                 Some(Close::Finish) => RunChange::Finish,

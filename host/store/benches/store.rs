@@ -113,6 +113,7 @@ async fn echo(store: &Store, text: &str) {
         status_at: now,
         open: false,
         body: None,
+        stop: None,
         taken: Vec::new(),
         run: RunChange::Finish,
     };

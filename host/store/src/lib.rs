@@ -41,7 +41,7 @@ pub use inbox::ChildStop;
 pub use inspect::{Inspected, Inspector, RunRow, RunState, TaskFilter, TaskLine};
 pub use journal::{CHECKPOINT, JournalEnd, JournalRow, NewAnswer, NewCall};
 pub use kv::{KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
-pub use read::{Artifacts, Asking, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting};
+pub use read::{Artifacts, Asking, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting, newest};
 pub use registry::AgentRow;
 pub use rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, Inbound,
@@ -50,7 +50,7 @@ pub use rows::{
 };
 pub use store::{Store, StoreOptions, claim_of};
 pub use trial::{Crash, Trial};
-pub use wake::{FALLBACK_POLL, Pokes, Subscription, TaskKey, Wakes};
+pub use wake::{FALLBACK_POLL, Pokes, Stop, Subscription, TaskKey, Wakes};
 
 /// The name under which the one host of an embedded database holds its leases.
 pub(crate) const HOST: &str = "local";

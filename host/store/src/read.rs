@@ -83,13 +83,17 @@ impl TaskView {
         }
         let client: Vec<(Seq, Message)> =
             self.inbox.iter().map(|inbound| (inbound.at_seq, inbound.message.clone())).collect();
-        let mut history = self.fold.history(&client);
-        if let Some(length) = length {
-            let surplus = history.len().saturating_sub(length as usize);
-            history.drain(..surplus);
-        }
-        history
+        newest(self.fold.history(&client), length)
     }
+}
+
+/// The newest `length` messages; none: all.
+pub fn newest(mut history: Vec<Message>, length: Option<u32>) -> Vec<Message> {
+    if let Some(length) = length {
+        let surplus = history.len().saturating_sub(length as usize);
+        history.drain(..surplus);
+    }
+    history
 }
 
 /// What ListTasks asks for, within a scope.

@@ -1,6 +1,9 @@
 //! What goes into the store and what comes of it. Bodies are bytes that the store never looks into.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use kennel_protocol::fold::Fold;
 use kennel_protocol::types::TaskState;
 use kennel_protocol::{AgentId, ContextId, Digest, Epoch, PrincipalId, Seq, TaskId, TenantId, Timestamp, Ver};
 
@@ -180,6 +183,9 @@ pub struct Commit {
     pub open: bool,
     /// The folded view after these events, when it is time to write it.
     pub body: Option<Stored>,
+    /// The folded view after these events, if the last of them is a stop and the whole log is short: told, once it is on disk, to
+    /// whoever waits for that.
+    pub stop: Option<Arc<Fold>>,
     /// Client messages and cancels that the agent has taken.
     pub taken: Vec<u32>,
     /// The run row.

@@ -1,4 +1,4 @@
-//! Wake-ups after a commit: an id, never data. Whoever is woken reads the store again.
+//! Wake-ups after a commit: an id, and no data but a short task at its stop. Whoever is woken reads the store again.
 //!
 //! A poke may be lost (they can all be switched off): a sweep reads where the watched tasks stand twice a second and pokes for
 //! what moved unseen. One statement sweeps for everybody, so a waiting stream or agent costs no reads of its own.
@@ -9,7 +9,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kennel_protocol::{TaskId, TenantId, Timestamp};
+use kennel_protocol::fold::Fold;
+use kennel_protocol::{Seq, TaskId, TenantId, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
@@ -43,20 +44,58 @@ pub enum Pokes {
     Off,
 }
 
-/// What was committed for a task: counted, so that a watcher sees that something is new, not what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What was committed for a task: counted, so that a watcher sees that something is new, not what. The one thing that is handed on
+/// is a short task at its stop.
+#[derive(Clone, Debug, Default)]
 struct Marks {
-    log: u64,
     inbox: u64,
+    /// News after which whoever waits for a stop looks.
+    looks: u64,
+    /// Whether anything but its log has been committed since it is watched: a message, a child, or nobody knows what.
+    beside: bool,
+    stop: Option<Stop>,
 }
 
-/// Which side of a task moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A task as the commit that brought it to a stop left it.
+///
+/// It travels with the acknowledgement of that commit, so it is as good as the rows that the COMMIT has written: nobody has it before.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Its log after that commit.
+    pub rev: Seq,
+    /// All of its log, folded.
+    pub fold: Arc<Fold>,
+}
+
+/// What moved in a task.
+#[derive(Clone, Debug)]
 pub(crate) enum Moved {
-    /// Its log only.
+    /// Its log, by a commit without a stop.
+    Step,
+    /// Its log, up to a stop.
+    Stop(Stop),
+    /// Its log only, perhaps up to a stop.
     Log,
     /// Its inbox, and perhaps its log.
     Inbox,
+    /// Its children: nobody waits for that.
+    Children,
+}
+
+impl Marks {
+    /// Notes what moved. False: nobody waits for that.
+    fn note(&mut self, moved: Moved) -> bool {
+        self.beside |= matches!(moved, Moved::Inbox | Moved::Children);
+        self.inbox += u64::from(matches!(moved, Moved::Inbox));
+        self.looks += u64::from(matches!(moved, Moved::Stop(_) | Moved::Log | Moved::Inbox));
+        let nobody_waits = matches!(moved, Moved::Children);
+        match moved {
+            Moved::Step => {}
+            Moved::Stop(stop) if !self.beside => self.stop = Some(stop),
+            Moved::Stop(_) | Moved::Log | Moved::Inbox | Moved::Children => self.stop = None,
+        }
+        !nobody_waits
+    }
 }
 
 /// Who waits for what. One per store.
@@ -88,8 +127,11 @@ impl Wakes {
                 receiver
             }
         };
-        let inbox = receiver.borrow().inbox;
-        Subscription { key: key.clone(), receiver: Some(receiver), inbox, wakes: Arc::clone(self) }
+        let (inbox, looks) = {
+            let marks = receiver.borrow();
+            (marks.inbox, marks.looks)
+        };
+        Subscription { key: key.clone(), receiver: Some(receiver), inbox, looks, wakes: Arc::clone(self) }
     }
 
     /// Tasks that somebody waits for.
@@ -107,10 +149,7 @@ impl Wakes {
 
     fn announce(&self, key: &TaskKey, moved: Moved) {
         if let Some(sender) = self.tasks().get(key) {
-            sender.send_modify(|marks| {
-                marks.log += 1;
-                marks.inbox += u64::from(moved == Moved::Inbox);
-            });
+            sender.send_if_modified(|marks| marks.note(moved));
         }
     }
 
@@ -208,6 +247,7 @@ pub struct Subscription {
     key: TaskKey,
     receiver: Option<watch::Receiver<Marks>>,
     inbox: u64,
+    looks: u64,
     wakes: Arc<Wakes>,
 }
 
@@ -218,6 +258,16 @@ impl Subscription {
             // The sender lives in the map as long as this subscription does.
             receiver.changed().await.ok();
         }
+    }
+
+    /// Waits until the task may have come to a stop since the last return. Returned: a short task where it stands, if nothing but its
+    /// log has been committed since anybody watched it; for whoever watches it since before it was made, that is all of the task. None:
+    /// read it. Cancel safe.
+    pub async fn stopped(&mut self) -> Option<Stop> {
+        let before = self.looks;
+        let marks = self.receiver.as_mut()?.wait_for(|marks| marks.looks != before).await.ok()?;
+        self.looks = marks.looks;
+        marks.stop.clone()
     }
 
     /// Waits until something may have come to the task's inbox since the last return. Cancel safe.

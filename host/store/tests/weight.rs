@@ -103,6 +103,7 @@ impl Writer {
             status_at: status.timestamp.unwrap(),
             open: false,
             body: self.body_if_due(run == RunChange::Finish),
+            stop: None,
             taken: Vec::new(),
             run,
         };

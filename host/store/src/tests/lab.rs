@@ -331,6 +331,7 @@ impl Holder {
             status_at: fold.status.timestamp.unwrap(),
             open: fold.status.state.is_interrupted(),
             body: None,
+            stop: None,
             taken: Vec::new(),
             run,
         }

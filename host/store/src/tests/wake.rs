@@ -7,9 +7,9 @@ use std::time::Duration;
 use kennel_protocol::types::TaskState::{Completed, Working};
 use tokio::time::timeout;
 
-use super::lab::{Lab, at, cancel_order, client_message, delivery, key, new_task};
+use super::lab::{Holder, Lab, at, cancel_order, client_message, delivery, key, new_task, status};
 use crate::wake::{Moved, Sweep, Wakes};
-use crate::{Pokes, Route, Start, TaskKey, open};
+use crate::{Commit, NewTask, Parent, Pokes, Route, RunChange, Start, TaskKey, open};
 
 /// Longer than any wait in these tests takes; only a failure waits for it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -77,6 +77,69 @@ async fn the_inbox_side_wakes_for_messages_and_cancels_only() {
     assert!(!is_over(subscription.inbox_changed()));
     lab.store.cancel(cancel_order(holder.key())).await.unwrap();
     assert!(is_over(subscription.inbox_changed()));
+}
+
+/// A commit that brings a task to its end and hands its folded view on.
+fn telling(holder: &Holder) -> Commit {
+    let events = [status(holder.key(), Completed, None)];
+    Commit { stop: Some(Arc::new(holder.folded(&events))), ..holder.commit(&events, RunChange::Finish) }
+}
+
+#[tokio::test]
+async fn a_stop_comes_with_its_commit_and_is_what_the_rows_say() {
+    let lab = Lab::new().await;
+    let new = new_task(&key("t"), Start::Leased);
+    let mut subscription = lab.store.subscribe(&new.key);
+    lab.store.accept(new.clone()).await.unwrap();
+    let mut holder = Holder::of(&new);
+    holder.show(&lab.store, Working, Some("said")).await;
+    assert!(is_over(subscription.changed()), "who follows the log sees it");
+    assert!(!is_over(async { drop(subscription.stopped().await) }), "it is no stop");
+    lab.store.commit(&holder.claim, telling(&holder)).await.unwrap();
+    let stop = timeout(DEADLINE, subscription.stopped()).await.unwrap().unwrap();
+    let view = lab.view(&new.key).await;
+    assert_eq!((stop.rev, &*stop.fold), (view.rev, &view.fold));
+    assert!(!is_over(async { drop(subscription.stopped().await) }), "it is told once");
+}
+
+#[tokio::test]
+async fn a_stop_is_only_announced_where_more_than_the_log_was_written() {
+    let lab = Lab::new().await;
+    for beside in ["a message", "a child", "a stop without its view"] {
+        let new = new_task(&key("t"), Start::Leased);
+        let mut subscription = lab.store.subscribe(&new.key);
+        lab.store.accept(new.clone()).await.unwrap();
+        let holder = Holder::of(&new);
+        let mut last = telling(&holder);
+        match beside {
+            "a message" => {
+                let message = client_message(&new.key, "m1", "hi");
+                lab.store.deliver(delivery(&new.key, &message, Route::Queue)).await.unwrap();
+                assert!(timeout(DEADLINE, subscription.stopped()).await.unwrap().is_none());
+            }
+            "a child" => {
+                let parent = Some(Parent { task: new.key.task.clone(), root: new.key.task.clone() });
+                lab.store.accept(NewTask { parent, ..new_task(&key("t"), Start::Ready) }).await.unwrap();
+                assert!(!is_over(subscription.changed()), "nobody waits for that");
+            }
+            _ => last.stop = None,
+        }
+        lab.store.commit(&holder.claim, last).await.unwrap();
+        assert!(timeout(DEADLINE, subscription.stopped()).await.unwrap().is_none(), "{beside}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_whose_commit_was_not_applied_is_told_to_nobody() {
+    let lab = Lab::new().await;
+    let new = new_task(&key("t"), Start::Leased);
+    let mut subscription = lab.store.subscribe(&new.key);
+    lab.store.accept(new.clone()).await.unwrap();
+    let stale = Holder::of(&new);
+    let mut holder = stale.clone();
+    holder.show(&lab.store, Working, None).await;
+    assert_eq!(lab.store.commit(&stale.claim, telling(&stale)).await.unwrap(), crate::Committed::Moved);
+    assert!(timeout(DEADLINE, subscription.stopped()).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -151,6 +214,8 @@ async fn with_every_poke_lost_commits_messages_and_due_runs_are_still_found() {
     timeout(DEADLINE, subscription.changed()).await.unwrap();
     lab.store.deliver(delivery(holder.key(), &client_message(holder.key(), "m1", "hi"), Route::Queue)).await.unwrap();
     timeout(DEADLINE, subscription.inbox_changed()).await.unwrap();
+    lab.store.commit(&holder.claim, telling(&holder)).await.unwrap();
+    assert!(timeout(DEADLINE, subscription.stopped()).await.unwrap().is_none(), "what is found by looking is read");
     lab.queued("t").await;
     timeout(DEADLINE, lab.store.wakes().due(lab.clock.now())).await.unwrap();
     assert!(lab.claimed().await.is_some());

@@ -22,7 +22,7 @@ use crate::rows::{
     CancelOrder, Canceling, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask, RunChange, TakenOver, Wait,
 };
 use crate::trial::{Crash, Crashing};
-use crate::wake::{Moved, TaskKey, Wakes};
+use crate::wake::{Moved, Stop, TaskKey, Wakes};
 use backlog::Backlog;
 use bytes::Bytes;
 use kennel_protocol::{AgentId, Digest, TenantId, Timestamp};
@@ -363,8 +363,15 @@ impl Writer {
     fn poke(&self, op: &Op, outcome: &Outcome) {
         match (op, op.key()) {
             // Nobody can wait for a task that did not exist; whoever subscribed waits for what comes after the accept.
-            (Op::Create(_) | Op::Again(_), _) | (_, None) => {}
+            (Op::Create(new), _) => {
+                if let Some(parent) = &new.parent {
+                    let parent = TaskKey { tenant: new.key.tenant.clone(), task: parent.task.clone() };
+                    self.wakes.poke(&parent, Moved::Children);
+                }
+            }
+            (Op::Again(_), _) | (_, None) => {}
             (Op::Deliver(_) | Op::Cancel(_), Some(key)) => self.wakes.poke(key, Moved::Inbox),
+            (Op::Commit(op), Some(key)) => self.wakes.poke(key, moved(&op.commit, outcome)),
             (_, Some(key)) => self.wakes.poke(key, Moved::Log),
         }
         if let (Op::Commit(op), Outcome::Committed(Committed::Applied(_))) = (op, outcome)
@@ -386,6 +393,19 @@ impl Writer {
         if may_be_due {
             self.wakes.poke_due();
         }
+    }
+}
+
+/// What a claim holder's commit moved.
+fn moved(commit: &Commit, outcome: &Outcome) -> Moved {
+    match (outcome, &commit.stop) {
+        (Outcome::Committed(Committed::Applied(at)), Some(fold)) => {
+            Moved::Stop(Stop { rev: at.rev, fold: Arc::clone(fold) })
+        }
+        (Outcome::Committed(Committed::Applied(_)), None) if commit.events.iter().all(|event| event.stop.is_none()) => {
+            Moved::Step
+        }
+        _ => Moved::Log,
     }
 }
 

@@ -186,10 +186,12 @@ async fn the_writer_syncs_its_log_and_readers_can_write_nothing() {
 }
 
 #[test]
-fn sqlite_is_built_with_fdatasync() {
-    // PRAGMA compile_options does not tell, so this asks whether the flag reached the build at all.
+fn sqlite_is_built_with_the_flags_of_the_workspace() {
+    // PRAGMA compile_options does not tell of fdatasync, so this asks whether the flags reached the build at all.
     let flags = option_env!("LIBSQLITE3_FLAGS").unwrap_or_default();
-    assert!(flags.contains("-DHAVE_FDATASYNC=1"), "build inside the workspace, or set LIBSQLITE3_FLAGS: {flags:?}");
+    for flag in ["-DHAVE_FDATASYNC=1", "-DSQLITE_DEFAULT_MEMSTATUS=0", "-USQLITE_ENABLE_MEMORY_MANAGEMENT"] {
+        assert!(flags.contains(flag), "build inside the workspace, or set LIBSQLITE3_FLAGS: {flags:?}");
+    }
 }
 
 #[tokio::test]

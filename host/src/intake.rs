@@ -100,10 +100,12 @@ pub(crate) async fn new_task(store: &Store, draft: Draft<'_>) -> Result<(NewTask
 
 /// A message as it is stored: large contents apart.
 async fn inbound(store: &Store, key: &TaskKey, mut message: Message) -> Result<Inbound, StoreError> {
-    let hash = Sha256::digest(bytes_of(&message)?).into();
+    let whole = bytes_of(&message)?;
+    let hash = Sha256::digest(&whole).into();
     let digests = store.cut_out_message(&key.tenant, &mut message).await?;
     let blobs = u32::try_from(digests.len()).unwrap_or(u32::MAX);
-    let stored = Stored { body: bytes_of(&message)?, blobs, digests };
+    let body = if digests.is_empty() { whole } else { bytes_of(&message)? };
+    let stored = Stored { body, blobs, digests };
     Ok(Inbound { message_id: message.message_id, hash, stored })
 }
 

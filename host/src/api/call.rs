@@ -1,6 +1,8 @@
 //! One request whose form is known: which agent it is for, the call of the service, and the answer in its binding's form. Every
 //! operation of the HTTP bindings is here once.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use kennel_protocol::parse::{Validate, request as parse_request};
@@ -27,7 +29,7 @@ pub(crate) enum Place {
 
 /// A request that was taken apart.
 pub(crate) struct Call {
-    pub(crate) app: App,
+    pub(crate) app: Arc<App>,
     pub(crate) place: Place,
     pub(crate) form: Form,
     /// Nobody waits for the answer, so nothing is waited for.
@@ -128,7 +130,7 @@ impl Call {
         let Call { app, form, extensions, .. } = self;
         let caller = app.caller();
         let response = match app.service.send_streaming_message(&caller, &agent, request, extensions).await {
-            Ok(SendStream::Task(events)) => sse::task(*events, form, app.limits.keep_alive, app.closing),
+            Ok(SendStream::Task(events)) => sse::task(*events, form, app.limits.keep_alive, app.closing.clone()),
             Ok(SendStream::Message(message)) => sse::single(&form, &SendMessageResponse::Message(*message)),
             Err(error) => form.refuse(&error),
         };
@@ -190,7 +192,7 @@ impl Call {
         let Call { app, form, last_event_id, .. } = self;
         let caller = app.caller();
         match app.service.subscribe(&caller, &agent, &request, last_event_id.as_deref()).await {
-            Ok(events) => sse::task(events, form, app.limits.keep_alive, app.closing),
+            Ok(events) => sse::task(events, form, app.limits.keep_alive, app.closing.clone()),
             Err(error) => form.refuse(&error),
         }
     }

@@ -1,5 +1,7 @@
 //! Agent cards: what the agent says of itself, and what the host adds: interfaces, capabilities.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +18,12 @@ use super::{App, request};
 const MAX_AGE: &str = "public, max-age=60";
 
 /// The card of a named agent.
-pub(crate) async fn agent(State(app): State<App>, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
+pub(crate) async fn agent(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
     match name.parse() {
         Ok(name) => serve(&app, &name, (&headers, &uri), &format!("/agents/{name}")),
         Err(_) => missing(&name),
@@ -24,7 +31,7 @@ pub(crate) async fn agent(State(app): State<App>, Path(name): Path<String>, head
 }
 
 /// The card of the default agent.
-pub(crate) async fn root(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
+pub(crate) async fn root(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Response {
     match app.service.registry().default_agent() {
         Some(name) => serve(&app, &name, (&headers, &uri), &format!("/agents/{name}")),
         None => {

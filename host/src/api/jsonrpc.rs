@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0 (protocol 7): bytes to a request of `protocol`, one service call, and the result back in the envelope.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -34,7 +35,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawV
 
 /// A request to a named agent.
 pub(crate) async fn agent(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Path(name): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -47,7 +48,7 @@ pub(crate) async fn agent(
 }
 
 /// A request at the root.
-pub(crate) async fn root(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+pub(crate) async fn root(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     call(app, Place::Root, &uri, &headers, body).await
 }
 
@@ -56,7 +57,7 @@ pub(crate) async fn wrong_method(uri: Uri) -> Response {
     Form::json_rpc(None).refuse_with(StatusCode::METHOD_NOT_ALLOWED, &wrong_verb(uri.path(), "POST"))
 }
 
-async fn call(app: App, place: Place, uri: &Uri, headers: &HeaderMap, body: Body) -> Response {
+async fn call(app: Arc<App>, place: Place, uri: &Uri, headers: &HeaderMap, body: Body) -> Response {
     let unread = Form::json_rpc(None);
     if let Err(error) = request::content_type(headers) {
         return unread.refuse(&error);
@@ -77,7 +78,7 @@ async fn call(app: App, place: Place, uri: &Uri, headers: &HeaderMap, body: Body
     response
 }
 
-async fn dispatch(app: App, place: Place, envelope: Envelope, uri: &Uri, headers: &HeaderMap) -> Response {
+async fn dispatch(app: Arc<App>, place: Place, envelope: Envelope, uri: &Uri, headers: &HeaderMap) -> Response {
     let Envelope { id, method, params, .. } = envelope;
     let notification = id.is_none();
     let form = Form::json_rpc(id);

@@ -27,8 +27,7 @@ use crate::service::Service;
 
 pub use server::{Server, serve};
 
-/// What every request needs.
-#[derive(Clone)]
+/// What every request needs. Handed to each as one pointer: the parts are many, and some count their owners under a lock.
 pub struct App {
     pub(crate) service: Service,
     pub(crate) limits: HostLimits,
@@ -73,11 +72,11 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(ready))
         .fallback(rest::root)
         .method_not_allowed_fallback(rest::wrong_method)
-        .with_state(app)
+        .with_state(Arc::new(app))
 }
 
 /// Not ready: a load balancer sends its requests elsewhere.
-async fn ready(State(app): State<App>) -> Response {
+async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.closing.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, "no-store")], "stopping\n").into_response();
     }

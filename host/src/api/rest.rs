@@ -1,6 +1,7 @@
 //! HTTP+JSON (protocol 8): verb, path, query and body to the JSON of a request, which is then read as that of any binding.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -18,7 +19,7 @@ use super::{App, request};
 
 /// A request below the url of a named agent.
 pub(crate) async fn agent(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -38,7 +39,13 @@ pub(crate) async fn agent(
 }
 
 /// Any other path: those below the root, and those that are not there.
-pub(crate) async fn root(State(app): State<App>, method: Method, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+pub(crate) async fn root(
+    State(app): State<Arc<App>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let path = uri.path().strip_prefix('/').unwrap_or_default();
     let form = Form::http_json(&headers, app.json_type);
     answer(app, Place::Root, form, Arrived { method, path, uri: &uri, headers: &headers, body }).await
@@ -59,7 +66,7 @@ struct Arrived<'r> {
     body: Body,
 }
 
-async fn answer(app: App, place: Place, form: Form, arrived: Arrived<'_>) -> Response {
+async fn answer(app: Arc<App>, place: Place, form: Form, arrived: Arrived<'_>) -> Response {
     let Arrived { method, path, uri, headers, body } = arrived;
     let query = match request::query(uri) {
         Ok(query) => query,

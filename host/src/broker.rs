@@ -5,10 +5,10 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use kennel_store::TaskKey;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The right to have one instance alive. Waiting instances keep it, so the bound is one on memory.
 #[derive(Debug)]
@@ -33,24 +33,30 @@ fn lock(held: &Mutex<HashSet<TaskKey>>) -> MutexGuard<'_, HashSet<TaskKey>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Starts on work that is handed over. False: nothing is taken any more.
+type Take<W> = dyn Fn(W) -> bool + Send + Sync;
+
 /// Slots and holds of one host. `W` is the work that is handed over.
-#[derive(Debug)]
 pub struct Broker<W> {
     live: Arc<Semaphore>,
     held: Arc<Mutex<HashSet<TaskKey>>>,
-    work: mpsc::Sender<W>,
+    take: OnceLock<Box<Take<W>>>,
     pressed: Notify,
     /// Whether somebody found no slot since this was last asked.
     wanted: AtomicBool,
 }
 
 impl<W> Broker<W> {
-    /// A broker for at most `live_max` instances, and the end at which the worker takes what is handed over.
-    pub fn new(live_max: usize) -> (Broker<W>, mpsc::Receiver<W>) {
-        // Whoever hands over has a slot, so the queue never holds more than there are slots.
-        let (work, taken) = mpsc::channel(live_max.max(1));
+    /// A broker for at most `live_max` instances. Nobody takes work yet.
+    pub fn new(live_max: usize) -> Broker<W> {
         let live = Arc::new(Semaphore::new(live_max));
-        (Broker { live, held: Arc::default(), work, pressed: Notify::new(), wanted: AtomicBool::new(false) }, taken)
+        let (held, take) = (Arc::default(), OnceLock::new());
+        Broker { live, held, take, pressed: Notify::new(), wanted: AtomicBool::new(false) }
+    }
+
+    /// Names who starts on work that is handed over, once. It must not block.
+    pub fn taken_by(&self, take: impl Fn(W) -> bool + Send + Sync + 'static) {
+        self.take.get_or_init(|| Box::new(take));
     }
 
     /// A slot, if one is free now.
@@ -97,9 +103,9 @@ impl<W> Broker<W> {
         lock(&self.held).clone()
     }
 
-    /// Hands work to the worker. False: the host is closing, and nothing of it happens.
-    pub async fn hand_over(&self, work: W) -> bool {
-        self.work.send(work).await.is_ok()
+    /// Hands work to the worker, which starts on it at once. False: the host is closing, and nothing of it happens.
+    pub fn hand_over(&self, work: W) -> bool {
+        self.take.get().is_some_and(|take| take(work))
     }
 
     /// No slot is given out any more.

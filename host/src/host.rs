@@ -84,8 +84,7 @@ impl Host {
         let mut folder = Folder::new(&settings.agents, Arc::clone(&registry));
         folder.load().await?;
         let live_max = usize::try_from(settings.limits.live_instances_max).unwrap_or(usize::MAX);
-        let (broker, work) = Broker::new(live_max);
-        let broker = Arc::new(broker);
+        let broker = Arc::new(Broker::new(live_max));
         let parts = Parts {
             store: Arc::clone(&store),
             broker: Arc::clone(&broker),
@@ -97,7 +96,7 @@ impl Host {
             allowed: allowed.clone(),
             gate: Arc::new(Gate::new(settings.egress.clone())),
         };
-        let worker = Worker::start(parts, work);
+        let worker = Worker::start(parts);
         let (listener, address) = listen(settings.listen).await?;
         let closing = CancellationToken::new();
         let base_url = settings.public_url.unwrap_or_else(|| format!("http://{address}"));

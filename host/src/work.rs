@@ -345,6 +345,16 @@ pub struct TaskFacts {
     pub request: RequestFacts,
 }
 
+/// How far the accept of a task is whose run begins.
+pub enum Accept {
+    /// The task was there before.
+    Done,
+    /// It is in line at the store's writer, and goes before whatever the run writes. Told when it is on disk; dropped if it was refused.
+    InLine(oneshot::Receiver<()>),
+    /// It is still to be made, or not: nothing may be written before. Told and dropped likewise.
+    ToCome(oneshot::Receiver<()>),
+}
+
 /// A task to run, with everything that a run needs.
 pub struct Assignment {
     /// The right to write it.
@@ -365,8 +375,8 @@ pub struct Assignment {
     pub hold: Hold,
     /// What it has behind it.
     pub past: Past,
-    /// Told when the accept of a new task is on disk; dropped if it was refused. None: the task was there before.
-    pub accepted: Option<oneshot::Receiver<()>>,
+    /// How far the task's own accept is.
+    pub accept: Accept,
     /// In the reply mode `auto`: the accept that is still to be made, and where a bare reply goes.
     pub auto: Option<(Opening, oneshot::Sender<BareEnd>)>,
 }

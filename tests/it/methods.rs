@@ -33,6 +33,41 @@ fn a_message_makes_a_task_and_the_answer_waits_for_its_end() {
     assert_eq!(redact(&task), expected, "{task:#}");
 }
 
+/// The beginning of what may be large.
+fn cut(task: &Value) -> String {
+    task.to_string().chars().take(2_000).collect()
+}
+
+/// The answer of a short task comes with its last commit, that of another is read: nobody can tell.
+#[test]
+fn what_a_send_answers_is_what_is_read_afterwards() {
+    let kennel = Kennel::start(&["echo", "interview", "mischief"]);
+    let large = "z".repeat(100_000);
+    let deeds = [
+        ("echo", "hello"),
+        ("echo", large.as_str()),
+        ("interview", "begin"),
+        ("mischief", "fail"),
+        ("mischief", "chunks 3 10"),
+        ("mischief", "flood-events 30"),
+        ("mischief", "big 100000"),
+    ];
+    for (agent, text) in deeds {
+        for length in [None, Some(0), Some(1)] {
+            let mut params = message(text);
+            params["message"]["metadata"] = json!({ "b": 1.50, "a": [null, "\u{e9}"] });
+            params["configuration"] = length.map_or(json!({}), |length| json!({ "historyLength": length }));
+            let answered = kennel.result(agent, "SendMessage", params)["task"].take();
+            let mut asked = json!({ "id": id_of(&answered) });
+            if let Some(length) = length {
+                asked["historyLength"] = json!(length);
+            }
+            let read = kennel.result(agent, "GetTask", asked);
+            assert!(answered == read, "{agent} {text:.20} {length:?}: {} then {}", cut(&answered), cut(&read));
+        }
+    }
+}
+
 #[test]
 fn a_task_has_only_the_members_of_the_protocol() {
     let kennel = Kennel::start(&["echo", "interview"]);

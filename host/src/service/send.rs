@@ -20,7 +20,7 @@ use crate::intake::{self, Address, NotTaken};
 use crate::registry::Version;
 use crate::stream::{self, TaskStream, Until};
 use crate::work::{
-    Assignment, Bare, BareEnd, Entry, Lineage, Opened, Opening, Past, RequestFacts, SeenLimits, TaskFacts, Work,
+    Accept, Assignment, Bare, BareEnd, Entry, Lineage, Opened, Opening, Past, RequestFacts, SeenLimits, TaskFacts, Work,
 };
 
 /// How long a bare message waits for a place.
@@ -76,8 +76,8 @@ struct Place {
     version: Arc<Version>,
     slot: Slot,
     hold: Hold,
-    /// Told once the accept is on disk.
-    accepted: oneshot::Receiver<()>,
+    /// How far its accept is.
+    accept: Accept,
 }
 
 impl Service {
@@ -223,22 +223,23 @@ impl Service {
         let place = self.broker.try_slot().and_then(|slot| Some((slot, self.broker.hold(&draft.key)?)));
         let start = if place.is_some() { Start::Leased } else { Start::Ready };
         let (new, first) = self.accept_of(&draft, &version, start).await?;
-        let subscription = self.store.subscribe(&new.key);
-        let accepting = self.store.accept(new.clone());
+        let key = new.key.clone();
+        let subscription = self.store.subscribe(&key);
         match place {
-            None => accepting.await.map_err(|error| store_error(&error))?,
+            None => self.store.accept(new).await.map_err(|error| store_error(&error))?,
             Some((slot, hold)) => {
                 let (tell, accepted) = oneshot::channel();
-                let place = Place { version, slot, hold, accepted };
+                let place = Place { version, slot, hold, accept: Accept::InLine(accepted) };
                 let assignment = assignment(&new, draft, &first, place, None)?;
-                let (on_disk, _) =
-                    tokio::join!(biased; accepting, self.broker.hand_over(Work::Task(Box::new(assignment))));
-                on_disk.map_err(|error| store_error(&error))?;
+                // In line before anything that the run writes.
+                let accepting = self.store.begin_accept(new).await.map_err(|error| store_error(&error))?;
+                self.broker.hand_over(Work::Task(Box::new(assignment)));
+                accepting.on_disk().await.map_err(|error| store_error(&error))?;
                 // A run that is over by now does not hear it.
                 tell.send(()).ok();
             }
         }
-        Ok(Sent::Task(Accepted { scope, key: new.key, n: 0, at_seq: Seq::FIRST, subscription, first: Some(first) }))
+        Ok(Sent::Task(Accepted { scope, key, n: 0, at_seq: Seq::FIRST, subscription, first: Some(first) }))
     }
 
     /// The reply mode `auto`: whichever comes first, the bare reply or the task.
@@ -251,9 +252,9 @@ impl Service {
         let opening = Opening::new(Arc::clone(&self.store), new.clone(), tell);
         let mut opened = opening.watch();
         let (reply, mut replied) = oneshot::channel();
-        let place = Place { version, slot, hold, accepted };
+        let place = Place { version, slot, hold, accept: Accept::ToCome(accepted) };
         let assignment = assignment(&new, draft, &first, place, Some((opening, reply)))?;
-        if !self.broker.hand_over(Work::Task(Box::new(assignment))).await {
+        if !self.broker.hand_over(Work::Task(Box::new(assignment))) {
             return Err(closing());
         }
         let replied = tokio::select! {
@@ -297,7 +298,7 @@ impl Service {
         message.task_id = None;
         let bare =
             Bare { version, task: draft.key.task, facts: draft.facts, tenant: draft.key.tenant, message, slot, reply };
-        if !self.broker.hand_over(Work::Bare(Box::new(bare))).await {
+        if !self.broker.hand_over(Work::Bare(Box::new(bare))) {
             return Err(closing());
         }
         bare_answer(replied.await.unwrap_or(BareEnd::Unavailable))
@@ -382,9 +383,9 @@ fn assignment(
     let at = Position { ver: Ver::new(1), rev: Seq::FIRST };
     debug_assert_eq!(claim.epoch(), Epoch::new(1));
     let Draft { facts, message, .. } = draft;
-    let Place { version, slot, hold, accepted } = place;
-    let (past, accepted) = (Past::default(), Some(accepted));
-    Ok(Assignment { claim, at, fold, facts, message, version, slot, hold, past, accepted, auto })
+    let Place { version, slot, hold, accept } = place;
+    let past = Past::default();
+    Ok(Assignment { claim, at, fold, facts, message, version, slot, hold, past, accept, auto })
 }
 
 fn bare_answer(end: BareEnd) -> Result<Sent, Error> {

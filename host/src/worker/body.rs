@@ -62,3 +62,26 @@ fn names_blob(body: &[u8]) -> bool {
     const NAME: &[u8] = b"kennel:blob/";
     body.windows(NAME.len()).any(|window| window == NAME)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After so many events of so many bytes, behind the one that the accept wrote.
+    fn after(events: u64, bytes: usize, apart: bool) -> (Tail, Seq) {
+        let mut tail = Tail::default();
+        (0..events).for_each(|_| tail.add(bytes, apart));
+        (tail, Seq::new(events + 1))
+    }
+
+    #[test]
+    fn a_log_is_short_if_all_of_it_came_by_and_is_little() {
+        let is_short = |(tail, last): (Tail, Seq)| tail.is_short_log(last);
+        assert!(is_short(after(3, 100, false)) && is_short(after(7, 2_000, false)));
+        assert!(!is_short(after(8, 100, false)), "nine events");
+        assert!(!is_short(after(7, 2_500, false)), "17 KiB");
+        assert!(!is_short(after(3, 100, true)), "a content stands elsewhere");
+        let (tail, last) = after(3, 100, false);
+        assert!(!tail.is_short_log(last.next()), "another holder wrote before");
+    }
+}

@@ -1,9 +1,9 @@
 //! The ordered queue of one task's effects on their way to the writer.
 //!
-//! One commit is in flight at a time; what gathers behind it is merged into the next. A host call returns at once while the lane
-//! is short, else it waits. Invariants: what was pushed is committed in order or not at all, an event with the row of the call that
-//! made it; nothing is shown before its commit (readers see rows only); once a commit was not applied, the lane is dead and the rest
-//! is dropped with the instance.
+//! One commit is in flight at a time; what gathers behind it is merged into the next, and the commit of a short log takes along what has
+//! gathered when the writer comes to it. A host call returns at once while the lane is short, else it waits. Invariants: what was pushed
+//! is committed in order or not at all, an event with the row of the call that made it; nothing is shown before its commit (readers see
+//! rows, or what came with its acknowledgement); once a commit was not applied, the lane is dead and the rest is dropped with the instance.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,11 +15,13 @@ use kennel_store::{
     Claim, Commit, Committed, KvExpect, KvWrite, NewAnswer, NewCall, NewEvent, Position, RunChange, Store, StoreError,
     Stored, Wait,
 };
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::body::Tail;
 use crate::config::Pace;
+use crate::work::Accept;
 
 /// Rows that may wait before a host call waits too.
 const ROWS_MAX: usize = 64;
@@ -82,6 +84,8 @@ struct Shared {
     store: Arc<Store>,
     claim: Claim,
     commits: TaskTracker,
+    /// Where tasks of `commits` run.
+    runtime: Handle,
     pace: Pace,
     state: Mutex<State>,
     moved: Notify,
@@ -98,6 +102,10 @@ struct State {
     calls: u32,
     tried: bool,
     suspect: Option<OwnedSemaphorePermit>,
+    /// The accept that goes before the first commit.
+    accepting: Option<oneshot::Receiver<()>>,
+    /// The commit in flight, once it is made: it may have to be handed in again.
+    sent: Option<Arc<Commit>>,
     in_flight: bool,
     dead: bool,
     /// It died of a fault of the store.
@@ -131,15 +139,15 @@ impl Queue {
 }
 
 impl Lane {
-    /// A lane that continues a log where it stands. `accepted`: the accept of the task is still on its way; what is pushed meanwhile
-    /// gathers behind it as behind a commit, and goes nowhere if it fails.
-    pub(crate) fn new(
-        store: Arc<Store>,
-        claim: Claim,
-        commits: TaskTracker,
-        start: Start,
-        accepted: Option<oneshot::Receiver<()>>,
-    ) -> Lane {
+    /// A lane that continues a log where it stands. While the accept of the task is still to come, what is pushed gathers behind it as
+    /// behind a commit. If the accept fails, nothing is written.
+    pub(crate) fn new(store: Arc<Store>, claim: Claim, commits: TaskTracker, start: Start, accept: Accept) -> Lane {
+        let pace = start.pace;
+        let (accepting, to_come) = match accept {
+            Accept::Done => (None, None),
+            Accept::InLine(accepted) if pace == Pace::Merged => (Some(accepted), None),
+            Accept::InLine(accepted) | Accept::ToCome(accepted) => (None, Some(accepted)),
+        };
         let state = State {
             at: start.at,
             last: start.at.rev,
@@ -148,15 +156,17 @@ impl Lane {
             calls: start.calls,
             tried: start.tried,
             suspect: start.suspect,
-            in_flight: accepted.is_some(),
+            accepting,
+            sent: None,
+            in_flight: to_come.is_some(),
             dead: false,
             excused: false,
             tail: Tail::default(),
         };
-        let pace = start.pace;
-        let shared = Shared { store, claim, commits, pace, state: Mutex::new(state), moved: Notify::new() };
+        let runtime = Handle::current();
+        let shared = Shared { store, claim, commits, runtime, pace, state: Mutex::new(state), moved: Notify::new() };
         let lane = Lane { shared: Arc::new(shared) };
-        if let Some(accepted) = accepted {
+        if let Some(accepted) = to_come {
             let waiting = lane.clone();
             lane.shared.commits.spawn(async move { waiting.begin(accepted).await });
         }
@@ -165,12 +175,13 @@ impl Lane {
 
     /// Commits what has gathered once the task is on disk.
     async fn begin(&self, accepted: oneshot::Receiver<()>) {
-        if accepted.await.is_err() {
-            self.state().dead = true;
-            self.shared.moved.notify_waiters();
-            return;
-        }
-        self.commit_all().await;
+        let refused = accepted.await.is_err();
+        let mut state = self.state();
+        state.dead |= refused;
+        state.in_flight = false;
+        self.send(&mut state);
+        drop(state);
+        self.shared.moved.notify_waiters();
     }
 
     /// The time of the host's clock.
@@ -317,7 +328,6 @@ impl Lane {
             self.shared.commits.spawn(async move {
                 // Nobody waits for it if the guest was stopped meanwhile.
                 tell.send(lane.commit_if(commit, tried).await).ok();
-                lane.commit_all().await;
             });
             break told;
         };
@@ -326,11 +336,15 @@ impl Lane {
 
     /// Commits what has a condition. The lane stands where it stood if that does not hold.
     async fn commit_if(&self, commit: Commit, tried: bool) -> Result<bool, Dead> {
-        let written = self.write(commit).await;
+        let written = self.write(commit.into()).await;
         if let Ok(Committed::Conflict) = written {
-            let mut state = self.state();
-            state.calls -= 1;
-            state.tried = tried;
+            let at = {
+                let mut state = self.state();
+                state.calls -= 1;
+                state.tried = tried;
+                state.at
+            };
+            self.go_on(Ok(at));
             return Ok(false);
         }
         let applied = written.and_then(|committed| self.applied(committed));
@@ -454,27 +468,77 @@ impl Lane {
             return;
         }
         state.in_flight = true;
+        self.put_on_its_way(state);
+    }
+
+    /// Puts what is queued on its way. A short log's commit is made when the writer comes to it, so that what is pushed until then goes
+    /// along; a longer one may bring a body, which is too much work for the writer.
+    fn put_on_its_way(&self, state: &State) {
         let lane = self.clone();
-        self.shared.commits.spawn(async move { lane.commit_all().await });
-    }
-
-    /// Commits until nothing is queued.
-    async fn commit_all(&self) {
-        while let Some(commit) = self.next_commit() {
-            let applied = self.write(commit).await.and_then(|committed| self.applied(committed));
-            self.go_on(applied);
+        if self.pace() == Pace::Each || !state.tail.is_short_log(state.last) {
+            self.shared.commits.spawn_on(async move { lane.commit_all().await }, &self.shared.runtime);
+            return;
         }
-        self.shared.moved.notify_waiters();
+        let (maker, token) = (self.clone(), self.shared.commits.token());
+        let then = move |written| {
+            lane.written(written);
+            drop(token);
+        };
+        self.shared.store.commit_late(&self.shared.claim, move || maker.make(), then);
     }
 
-    /// Notes where the log stands after a commit, or that the lane is dead.
+    /// Makes the commit in flight out of what is queued.
+    fn make(&self) -> Option<Arc<Commit>> {
+        let mut state = self.state();
+        if state.dead {
+            return None;
+        }
+        let commit = Arc::new(state.take());
+        state.sent = Some(Arc::clone(&commit));
+        Some(commit)
+    }
+
+    /// What came of a commit that was made late. On the writer's thread.
+    fn written(&self, written: Result<Committed, StoreError>) {
+        match written {
+            Ok(committed) => self.go_on(self.applied(committed)),
+            Err(error) => {
+                let lane = self.clone();
+                self.shared.commits.spawn_on(async move { lane.try_again(error).await }, &self.shared.runtime);
+            }
+        }
+    }
+
+    /// The store did not take a commit that was to be made late.
+    async fn try_again(&self, error: StoreError) {
+        let sent = self.state().sent.take();
+        let again = match sent.or_else(|| self.make()) {
+            Some(commit) => self.write_after(error, commit).await.and_then(|committed| self.applied(committed)),
+            None => Err(Dead),
+        };
+        self.go_on(again);
+    }
+
+    /// Commits what is queued.
+    async fn commit_all(&self) {
+        let Some(commit) = self.make() else { return self.go_on(Err(Dead)) };
+        let applied = self.write(commit).await.and_then(|committed| self.applied(committed));
+        self.go_on(applied);
+    }
+
+    /// Notes where the log stands after a commit, or that the lane is dead, and puts the next one on its way if there is one.
     fn go_on(&self, applied: Result<Position, Dead>) {
         let mut state = self.state();
         match applied {
             Ok(at) => state.at = at,
             Err(Dead) => state.dead = true,
         }
+        (state.sent, state.accepting) = (None, None);
         let suspect = if state.tried { None } else { state.suspect.take() };
+        state.in_flight = !state.dead && state.queue.is_due();
+        if state.in_flight {
+            self.put_on_its_way(&state);
+        }
         drop(state);
         if suspect.is_some() {
             // It got further, so the next one may try.
@@ -484,14 +548,13 @@ impl Lane {
         self.shared.moved.notify_waiters();
     }
 
-    /// All that is queued, as one commit; none ends the flight.
-    fn next_commit(&self) -> Option<Commit> {
-        let mut state = self.state();
-        if state.dead || !state.queue.is_due() {
-            state.in_flight = false;
-            return None;
+    /// Whether the accept that goes before the first commit was refused: then there is no task to write to.
+    async fn is_refused(&self) -> bool {
+        let accepting = self.state().accepting.take();
+        match accepting {
+            Some(accepting) => accepting.await.is_err(),
+            None => false,
         }
-        Some(state.take())
     }
 
     fn applied(&self, committed: Committed) -> Result<Position, Dead> {
@@ -505,18 +568,27 @@ impl Lane {
     }
 
     /// Writes, however long the store takes: a full disk or a busy store holds the task up, it does not end it.
-    async fn write(&self, commit: Commit) -> Result<Committed, Dead> {
+    async fn write(&self, commit: Arc<Commit>) -> Result<Committed, Dead> {
+        match self.shared.store.commit(&self.shared.claim, Arc::clone(&commit)).await {
+            Ok(committed) => Ok(committed),
+            Err(error) => self.write_after(error, commit).await,
+        }
+    }
+
+    /// As [`Lane::write`], after a try that failed.
+    async fn write_after(&self, mut error: StoreError, commit: Arc<Commit>) -> Result<Committed, Dead> {
         let mut pause = RETRY_MIN;
         loop {
-            match self.shared.store.commit(&self.shared.claim, commit.clone()).await {
+            let hopeless = matches!(error, StoreError::Corrupt(_)) || self.shared.commits.is_closed();
+            if hopeless || self.is_refused().await {
+                return self.unserved(&error);
+            }
+            tracing::warn!(task.id = %self.shared.claim.key().task, %error, "a commit waits for the store");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+            match self.shared.store.commit(&self.shared.claim, Arc::clone(&commit)).await {
                 Ok(committed) => return Ok(committed),
-                Err(error @ StoreError::Corrupt(_)) => return self.give_up(&error),
-                Err(error) if self.shared.commits.is_closed() => return self.unserved(&error),
-                Err(error) => {
-                    tracing::warn!(task.id = %self.shared.claim.key().task, %error, "a commit waits for the store");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(RETRY_MAX);
-                }
+                Err(again) => error = again,
             }
         }
     }
@@ -547,7 +619,7 @@ impl Lane {
             taken: taken.into_iter().collect(),
             run: RunChange::Keep,
         };
-        match self.write(commit).await? {
+        match self.write(commit.into()).await? {
             Committed::Applied(at) => {
                 let mut state = self.state();
                 (state.at, state.last) = (at, at.rev);

@@ -36,7 +36,7 @@ use kennel_protocol::{Seq, Ver};
 use kennel_sandbox::Limits;
 use kennel_sandbox::call::GuestError;
 use kennel_store::{Attempt, Claimable, ClaimedRun, JournalEnd, Scope, Store, StoreError, TaskView};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,7 +45,7 @@ use crate::broker::{Broker, Hold, Slot};
 use crate::config::{Allowed, HostLimits, Trial};
 use crate::gate::Gate;
 use crate::registry::{Registry, Version};
-use crate::work::{Assignment, Entry, Past, RequestFacts, TaskFacts, Work};
+use crate::work::{Accept, Assignment, Entry, Past, RequestFacts, TaskFacts, Work};
 use event::Subject;
 use lane::{Close, Lane, Start};
 
@@ -111,7 +111,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the loops.
-    pub(crate) fn start(parts: Parts, work: mpsc::Receiver<Work>) -> Arc<Worker> {
+    pub(crate) fn start(parts: Parts) -> Arc<Worker> {
         let worker = Arc::new(Worker {
             store: parts.store,
             broker: parts.broker,
@@ -130,7 +130,8 @@ impl Worker {
             stopping: CancellationToken::new(),
             drained: CancellationToken::new(),
         });
-        worker.tasks.spawn(Arc::clone(&worker).take_work(work));
+        let taker = Arc::downgrade(&worker);
+        worker.broker.taken_by(move |work| taker.upgrade().is_some_and(|worker| worker.take(work)));
         worker.tasks.spawn(Arc::clone(&worker).claim_runs());
         worker.tasks.spawn(Arc::clone(&worker).look_for_orphans());
         worker.tasks.spawn(Arc::clone(&worker).follow_allowed());
@@ -152,15 +153,18 @@ impl Worker {
         self.commits.wait().await;
     }
 
-    /// New work that the service hands over with a slot.
-    async fn take_work(self: Arc<Self>, mut work: mpsc::Receiver<Work>) {
-        while let Some(Some(next)) = self.stopping.run_until_cancelled(work.recv()).await {
-            let worker = Arc::clone(&self);
-            match next {
-                Work::Task(assignment) => self.tasks.spawn(supervise::supervise(worker, *assignment)),
-                Work::Bare(bare) => self.tasks.spawn(bare::answer(worker, *bare)),
-            };
+    /// Starts on new work that the service hands over with a slot.
+    fn take(self: Arc<Self>, work: Work) -> bool {
+        if self.stopping.is_cancelled() {
+            return false;
         }
+        let tasks = self.tasks.clone();
+        match work {
+            // A pointer: the future has 8 KiB, which would be moved several times on the way.
+            Work::Task(assignment) => tasks.spawn(Box::pin(supervise::supervise(self, *assignment))),
+            Work::Bare(bare) => tasks.spawn(bare::answer(self, *bare)),
+        };
+        true
     }
 
     /// Runs that are due in the store: queued ones, and those of a former host.
@@ -270,9 +274,9 @@ impl Worker {
                 let facts = task_facts(&view);
                 let past = Past { journal, inbox: view.inbox, attempts: run.attempts, suspect };
                 let (claim, at, fold) = (run.claim, run.at, view.fold);
-                let (accepted, auto) = (None, None);
+                let (accept, auto) = (Accept::Done, None);
                 let assignment =
-                    Assignment { claim, at, fold, facts, message, version, slot, hold, past, accepted, auto };
+                    Assignment { claim, at, fold, facts, message, version, slot, hold, past, accept, auto };
                 supervise::supervise(self, assignment).await;
             }
             Ok(Next::End(view, state, error)) => self.end(&run, *view, state, error).await,
@@ -344,7 +348,7 @@ impl Worker {
         }
         let pace = self.trial.pace;
         let start = Start { at: run.at, fold: view.fold, calls, pace, tried: false, suspect: None };
-        let lane = Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), start, None);
+        let lane = Lane::new(Arc::clone(&self.store), run.claim.clone(), self.commits.clone(), start, Accept::Done);
         let ended = match lane.push(event, Close::Finish).await {
             Ok(_) => lane.flush().await,
             Err(dead) => Err(dead),

@@ -35,7 +35,7 @@ use super::progress::ProgressGate;
 use super::{Worker, bare, peers, run};
 use crate::broker::Hold;
 use crate::config::AgentGrants;
-use crate::work::{Assignment, BareEnd, Opening, Past, SeenLimits, TaskFacts};
+use crate::work::{Accept, Assignment, BareEnd, Opening, Past, SeenLimits, TaskFacts};
 
 /// In the reply mode `auto` a run that takes longer becomes a task.
 const AUTO_OPENS_AFTER: Duration = Duration::from_millis(50);
@@ -87,15 +87,15 @@ struct Supervisor {
 
 /// Runs a task from where it stands to its end, to a long wait, or until the host gives it up.
 pub(crate) async fn supervise(worker: Arc<Worker>, assignment: Assignment) {
-    let Assignment { claim, at, fold, facts, message, version, slot, hold, past, accepted, auto } = assignment;
+    let Assignment { claim, at, fold, facts, message, version, slot, hold, past, accept, auto } = assignment;
     let Past { journal, inbox, attempts, suspect } = past;
     let key = claim.key().clone();
     let begun = fold.status.state != TaskState::Submitted;
     let pace = worker.trial.pace;
     let tried = attempts > 1;
     let start = Start { at, fold, calls: journal.last, pace, tried, suspect };
-    let known = accepted.is_none();
-    let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), start, accepted);
+    let known = matches!(accept, Accept::Done);
+    let lane = Lane::new(Arc::clone(&worker.store), claim, worker.commits.clone(), start, accept);
     let credentials = version.agent.card().requests.iter().filter(|request| request.kind == "credential");
     let names = (key.tenant.clone(), key.task.clone());
     let values =

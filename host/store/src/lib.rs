@@ -48,7 +48,7 @@ pub use rows::{
     NewEvent, NewTask, OldMessage, OpenAnswer, Position, Route, RunChange, Scope, Start, Stored, TakenOver, TaskRow,
     Wait,
 };
-pub use store::{Store, StoreOptions, claim_of};
+pub use store::{Accepting, Store, StoreOptions, claim_of};
 pub use trial::{Crash, Trial};
 pub use wake::{FALLBACK_POLL, Pokes, Stop, Subscription, TaskKey, Wakes};
 

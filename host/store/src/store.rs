@@ -28,7 +28,8 @@ use crate::rows::{
 use crate::trial::Trial;
 use crate::wake::{FALLBACK_POLL, Pokes, Subscription, Sweep, TaskKey, Wakes};
 use crate::writer::{
-    self, Again, ClaimOrder, CommitOp, EndByForce, GiveBack, Op, Outcome, SetAgent, Wake, WriterHandle,
+    self, Again, Callback, ClaimOrder, CommitOp, EndByForce, GiveBack, InLine, LateOp, Op, Outcome, SetAgent, Wake,
+    WriterHandle,
 };
 use crate::{blob, claims, kv, open, read, registry, whole};
 
@@ -143,16 +144,41 @@ impl Store {
 
     /// Makes a task exist. Returned means on disk.
     pub async fn accept(&self, new: NewTask) -> Result<(), StoreError> {
-        self.handle.write(Op::Create(Box::new(new))).await.map(drop)
+        self.begin_accept(new).await?.on_disk().await
+    }
+
+    /// Puts the accept of a task in line. Commits of its claim that are handed in once this has returned come after it, perhaps in the
+    /// same transaction.
+    pub async fn begin_accept(&self, new: NewTask) -> Result<Accepting, StoreError> {
+        self.handle.line_up(Op::Create(Box::new(new))).await.map(Accepting)
     }
 
     /// The one write path of a claim holder.
-    pub async fn commit(&self, claim: &Claim, commit: Commit) -> Result<Committed, StoreError> {
-        let op = CommitOp { claim: claim.clone(), commit, now: self.clock.now() };
+    pub async fn commit(&self, claim: &Claim, commit: impl Into<Arc<Commit>>) -> Result<Committed, StoreError> {
+        let op = CommitOp { claim: claim.clone(), commit: commit.into(), now: self.clock.now() };
         match self.handle.write(Op::Commit(Box::new(op))).await? {
             Outcome::Committed(committed) => Ok(committed),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// As [`Store::commit`], of what there is to write by the time at which the writer comes to it: `make` is called then, and `then` with
+    /// what came of it, once it is on disk. Both on the writer's thread, so they must be short. None from `make`: there is nothing to
+    /// write any more, and the answer is `Fenced`.
+    pub fn commit_late(
+        &self,
+        claim: &Claim,
+        make: impl FnOnce() -> Option<Arc<Commit>> + Send + 'static,
+        then: impl FnOnce(Result<Committed, StoreError>) + Send + 'static,
+    ) {
+        let late = LateOp { claim: claim.clone(), make: Box::new(make), now: self.clock.now() };
+        let then = Callback::new(move |outcome| {
+            then(outcome.and_then(|outcome| match outcome {
+                Outcome::Committed(committed) => Ok(committed),
+                other => Err(unexpected(&other)),
+            }));
+        });
+        self.handle.write_then(Op::Late(Box::new(late)), then);
     }
 
     /// As [`Store::accept`], of a task that takes over what a former one was told.
@@ -423,6 +449,17 @@ impl Store {
     pub async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         let (tenant, digest) = (tenant.clone(), *digest);
         self.readers.read(move |connection| blob::get(connection, &tenant, &digest)).await
+    }
+}
+
+/// An accept that is in line.
+#[derive(Debug)]
+pub struct Accepting(InLine);
+
+impl Accepting {
+    /// Returns when the task is on disk. Dropped, the accept still happens.
+    pub async fn on_disk(self) -> Result<(), StoreError> {
+        self.0.written().await.map(drop)
     }
 }
 

@@ -284,7 +284,7 @@ async fn lane(lab: &Lab) -> Lane {
     fold.apply(Seq::FIRST, &event).unwrap();
     let at = Position { ver: Ver::new(1), rev: Seq::FIRST };
     let start = Start { at, fold, calls: 0, pace: Default::default(), tried: false, suspect: None };
-    Lane::new(Arc::clone(&lab.store), claim, TaskTracker::new(), start, None)
+    Lane::new(Arc::clone(&lab.store), claim, TaskTracker::new(), start, crate::work::Accept::Done)
 }
 
 fn row(idx: u32) -> NewCall {

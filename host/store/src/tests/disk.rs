@@ -34,7 +34,7 @@ fn start(connection: Connection) -> WriterHandle {
 fn commit(holder: &Holder, text: &str) -> Op {
     let events = [status(holder.key(), Working, None), piece(holder.key(), "r", text, false)];
     let commit = holder.commit(&events, RunChange::Keep);
-    Op::Commit(Box::new(CommitOp { claim: holder.claim.clone(), commit, now: super::lab::at(0) }))
+    Op::Commit(Box::new(CommitOp { claim: holder.claim.clone(), commit: commit.into(), now: super::lab::at(0) }))
 }
 
 #[tokio::test]

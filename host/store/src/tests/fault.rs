@@ -56,6 +56,45 @@ async fn whatever_shows_in_a_task_row_is_answered_as_written_when_the_answer_was
 }
 
 #[tokio::test]
+async fn an_accept_and_its_first_commit_share_the_lost_answer_and_the_refusal() {
+    let lab = Lab::new().await;
+    let both = async |lab: &Lab| {
+        let new = new_task(&key("t"), Start::Leased);
+        let holder = Holder::of(&new);
+        let commit = holder.commit(&[status(holder.key(), Completed, None)], RunChange::Finish);
+        let accepting = lab.store.begin_accept(new).await.unwrap();
+        tokio::join!(biased; accepting.on_disk(), lab.store.commit(&holder.claim, commit))
+    };
+    lab.lose_commit_answer();
+    let taken = both(&lab).await;
+    assert!(matches!(taken, (Ok(()), Ok(Committed::Applied(_)))), "{taken:?}");
+    let before = lab.everything();
+    lab.fail_commit();
+    let refused = both(&lab).await;
+    assert!(matches!(refused, (Err(_), Err(_))), "{refused:?}");
+    assert_eq!(lab.everything(), before);
+}
+
+#[tokio::test]
+async fn a_commit_whose_accept_is_refused_is_fenced_and_harms_no_other() {
+    let lab = Lab::new().await;
+    let (taken, good) = (new_task(&key("t"), Start::Leased), new_task(&key("t"), Start::Leased));
+    lab.store.accept(taken.clone()).await.unwrap();
+    let after = Holder::of(&taken).after(&[status(&taken.key, Working, None)]);
+    let sound = Holder::of(&good);
+    // The same id a second time: SQLite refuses the row, and with it the group, which is then halved.
+    let (again, accepting) =
+        (lab.store.begin_accept(taken).await.unwrap(), lab.store.begin_accept(good).await.unwrap());
+    let commits = [&after, &sound].map(|holder| {
+        lab.store.commit(&holder.claim, holder.commit(&[status(holder.key(), Working, None)], RunChange::Keep))
+    });
+    let (again, accepted, commits) = tokio::join!(biased; again.on_disk(), accepting.on_disk(), at_once(commits));
+    assert!(again.is_err() && accepted.is_ok(), "{again:?} {accepted:?}");
+    assert!(matches!(commits[0], Ok(Committed::Moved)), "{commits:?}");
+    assert!(matches!(commits[1], Ok(Committed::Applied(_))), "{commits:?}");
+}
+
+#[tokio::test]
 async fn what_shows_in_no_task_row_may_be_sent_again_when_the_answer_was_lost() {
     let lab = Lab::new().await;
     let mut holder = lab.held("t").await;

@@ -1,9 +1,11 @@
 //! Which entries make a group: bounds, order, and that no tenant waits for another's backlog.
 
+use std::sync::Arc;
+
 use kennel_protocol::types::TaskState::{Completed, Working};
 
 use super::lab::{Holder, Lab, at_once, cancel_order, client_message, delivery, key, new_task, piece, status};
-use crate::{Canceling, Committed, Delivered, Route, RunChange, Start};
+use crate::{Canceling, Commit, Committed, Delivered, NewTask, Route, RunChange, Start, StoreError};
 
 /// The group, counted from now, in which an entry is written. The writer has begun the next one when the answer is looked at.
 async fn group_of<T>(lab: &Lab, write: impl Future<Output = T>) -> (T, u32) {
@@ -129,4 +131,77 @@ async fn a_caller_that_goes_away_has_its_write_all_the_same() {
     }
     lab.queued("t").await;
     assert_eq!(lab.view(&new.key).await.row.key, new.key);
+}
+
+/// Hands in a commit that is made late. In line when this returns; the future is what came of it.
+fn late(
+    lab: &Lab,
+    holder: &Holder,
+    make: impl FnOnce() -> Option<Arc<Commit>> + Send + 'static,
+) -> impl Future<Output = Result<Committed, StoreError>> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    lab.store.commit_late(&holder.claim, make, move |written| drop(tell.send(written)));
+    async { told.await.unwrap() }
+}
+
+/// The commit with which a task that is about to be made ends.
+fn first_and_last(new: &NewTask) -> (Holder, Commit) {
+    let holder = Holder::of(new);
+    let events = [status(holder.key(), Working, None), status(holder.key(), Completed, None)];
+    let commit = holder.commit(&events, RunChange::Finish);
+    (holder, commit)
+}
+
+#[tokio::test]
+async fn an_accept_and_what_its_task_writes_meanwhile_go_in_one_group() {
+    let lab = Lab::new().await;
+    let new = new_task(&key("t"), Start::Leased);
+    let (holder, commit) = first_and_last(&new);
+    let before = lab.transactions();
+    let accepting = lab.store.begin_accept(new).await.unwrap();
+    let late = late(&lab, &holder, move || Some(Arc::new(commit)));
+    let (accepted, committed) = tokio::join!(biased; accepting.on_disk(), late);
+    accepted.unwrap();
+    assert!(matches!(committed, Ok(Committed::Applied(at)) if at.rev.get() == 3), "{committed:?}");
+    assert_eq!(lab.transactions() - before, 1);
+    assert_eq!((lab.events(holder.key()).await.len(), lab.run(holder.key())), (3, None));
+}
+
+#[tokio::test]
+async fn no_commit_goes_before_the_accept_of_its_task() {
+    let lab = Lab::new().await;
+    // More accepts of the same tenant than a group takes go before the last one, and commits have a share of each group.
+    let flood = at_once((0..600).map(|_| lab.store.begin_accept(new_task(&key("t"), Start::Ready)))).await;
+    let new = new_task(&key("t"), Start::Leased);
+    let (holder, commit) = first_and_last(&new);
+    let accepting = lab.store.begin_accept(new).await.unwrap();
+    let (accepted, committed) = tokio::join!(biased; accepting.on_disk(), lab.store.commit(&holder.claim, commit));
+    accepted.unwrap();
+    assert!(matches!(committed, Ok(Committed::Applied(_))), "{committed:?}");
+    assert!(flood.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_commit_made_late_brings_what_there_is_by_then_or_nothing() {
+    let lab = Lab::new().await;
+    let holder = lab.held("t").await;
+    let before = lab.everything();
+    let nothing = late(&lab, &holder, || None).await;
+    assert!(matches!(nothing, Ok(Committed::Fenced)), "{nothing:?}");
+    assert_eq!(lab.everything(), before);
+    let gathered = Arc::new(std::sync::Mutex::new(vec![status(holder.key(), Working, None)]));
+    let (made, maker) = (Arc::clone(&gathered), holder.clone());
+    let made = move || Some(Arc::new(maker.commit(&made.lock().unwrap(), RunChange::Keep)));
+    let late = late(&lab, &holder, made);
+    gathered.lock().unwrap().push(piece(holder.key(), "r", "more", false));
+    assert!(matches!(late.await, Ok(Committed::Applied(at)) if at.rev.get() == 3));
+}
+
+#[tokio::test]
+async fn whoever_is_to_be_called_is_called_by_a_closed_store_too() {
+    let lab = Lab::new().await;
+    let holder = lab.held("t").await;
+    lab.store.close().await;
+    let refused = late(&lab, &holder, || None).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
 }

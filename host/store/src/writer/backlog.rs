@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use kennel_protocol::TenantId;
 
-use super::Entry;
+use super::{Entry, Op};
 use crate::wake::TaskKey;
 
 /// Entries in a group.
@@ -23,6 +23,8 @@ const BYTES_MAX: usize = 64 << 20;
 pub(super) struct Backlog {
     urgent: Queues,
     normal: Queues,
+    /// Tasks whose accept waits here: nothing of theirs goes before it.
+    unmade: HashSet<TaskKey>,
     /// Tasks whose commit had to wait for an urgent entry of the same task: now it goes first, so that no flood of messages to a task
     /// keeps it from writing.
     owed: HashSet<TaskKey>,
@@ -40,6 +42,9 @@ struct Queues {
 #[derive(Default)]
 struct Group {
     entries: Vec<Entry>,
+    /// Tasks that are made in it: each may have one commit besides.
+    created: HashSet<TaskKey>,
+    /// Tasks that have another entry in it.
     tasks: HashSet<TaskKey>,
     bytes: usize,
 }
@@ -62,19 +67,28 @@ impl Backlog {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
+        if let Op::Create(new) = &entry.op {
+            self.unmade.insert(new.key.clone());
+        }
         let queues = if entry.op.is_urgent() { &mut self.urgent } else { &mut self.normal };
         queues.push_back(entry);
     }
 
-    /// The next group: urgent first, tenants in turn, one entry a task. Never empty while something waits.
+    /// The next group: urgent first, tenants in turn, one entry a task, or its accept and its first commit. Empty if what waited has
+    /// nothing to write any more.
     pub(super) fn take_group(&mut self) -> Vec<Entry> {
         let mut group = Group::default();
         let all = Room { entries: GROUP_MAX, bytes: GROUP_BYTES_MAX };
         let most =
             Room { entries: all.entries - all.entries / NORMAL_SHARE, bytes: all.bytes - all.bytes / NORMAL_SHARE };
-        self.urgent.move_into(&mut group, if self.normal.len == 0 { all } else { most }, &self.owed);
+        let room = if self.normal.len == 0 { all } else { most };
+        self.urgent.move_into(&mut group, room, |key| self.owed.contains(key));
+        for key in &group.created {
+            self.unmade.remove(key);
+        }
         let urgent = std::mem::take(&mut group.tasks);
-        let refused = self.normal.move_into(&mut group, all, &urgent);
+        let except = |key: &TaskKey| urgent.contains(key) || self.unmade.contains(key);
+        let refused = self.normal.move_into(&mut group, all, except);
         self.owed.retain(|key| !group.tasks.contains(key));
         self.owed.extend(refused);
         group.entries
@@ -119,17 +133,16 @@ impl Queues {
 
     /// Moves entries into the group, one of each tenant in turn, but none of the tasks `except`; returns those of them that had
     /// one. What does not fit now keeps its place.
-    fn move_into(&mut self, group: &mut Group, room: Room, except: &HashSet<TaskKey>) -> HashSet<TaskKey> {
+    fn move_into(&mut self, group: &mut Group, room: Room, except: impl Fn(&TaskKey) -> bool) -> HashSet<TaskKey> {
         let mut kept: Vec<Entry> = Vec::new();
         while group.has_room(room)
             && let Some(entry) = self.pop()
         {
-            if let Some(refused) = group.add(entry, except) {
+            if let Some(refused) = group.add(entry, &except) {
                 kept.push(refused);
             }
         }
-        let tasks =
-            kept.iter().filter_map(|entry| entry.op.key()).filter(|key| except.contains(key)).cloned().collect();
+        let tasks = kept.iter().filter_map(|entry| entry.op.key()).filter(|key| except(key)).cloned().collect();
         // Back to the front, the last first, so that each task keeps its order.
         while let Some(entry) = kept.pop() {
             self.push_front(entry);
@@ -144,14 +157,22 @@ impl Group {
     }
 
     /// Takes the entry, or gives it back if its task is in the group already or is not to be.
-    fn add(&mut self, entry: Entry, except: &HashSet<TaskKey>) -> Option<Entry> {
-        if let Some(key) = entry.op.key()
-            && (except.contains(key) || !self.tasks.insert(key.clone()))
-        {
-            return Some(entry);
+    fn add(&mut self, entry: Entry, except: impl Fn(&TaskKey) -> bool) -> Option<Entry> {
+        if let Some(key) = entry.op.key() {
+            let fits = match &entry.op {
+                Op::Create(_) => self.created.insert(key.clone()),
+                // The accept is written before it, in the same transaction, so its guard finds the task.
+                Op::Commit(_) | Op::Late(_) => !except(key) && self.tasks.insert(key.clone()),
+                _ => !except(key) && !self.created.contains(key) && self.tasks.insert(key.clone()),
+            };
+            if !fits {
+                return Some(entry);
+            }
         }
-        self.bytes += entry.op.bytes();
-        self.entries.push(entry);
+        if let Some(entry) = entry.made() {
+            self.bytes += entry.op.bytes();
+            self.entries.push(entry);
+        }
         None
     }
 }

@@ -120,11 +120,12 @@ fn roll_back(connection: &Connection) {
     run(connection, "ROLLBACK").ok();
 }
 
-/// Whether the group's transaction took: any entry that stamped its commit id on a task row can tell. A group without one is
+/// Whether the group's transaction took: an entry that stamped its commit id on a task row can tell, the last because a first commit
+/// stamps over the accept before it. A group without one is
 /// answered as not written; each of its entries may be handed in again (a message is recognised, a request to stop stands once, a
 /// lease is found without a holder).
 fn took(connection: &Connection, entries: &[Entry], outcomes: &[Outcome]) -> Result<bool, rusqlite::Error> {
-    for (entry, outcome) in entries.iter().zip(outcomes) {
+    for (entry, outcome) in entries.iter().zip(outcomes).rev() {
         let (true, Some(key)) = (is_stamped(&entry.op, outcome), entry.op.key()) else { continue };
         return query(connection, "SELECT 1 FROM task WHERE tenant = ? AND id = ? AND commit_id = ?")?
             .bind(key.tenant.as_str())
@@ -197,7 +198,7 @@ fn apply_one(
     told: &mut Vec<TaskKey>,
 ) -> Result<Outcome, rusqlite::Error> {
     Ok(match op {
-        Op::Create(_) | Op::Commit(_) | Op::Close => Outcome::Written,
+        Op::Create(_) | Op::Commit(_) | Op::Late(_) | Op::Close => Outcome::Written,
         Op::Again(again) => {
             accept::again(connection, again, commit_id)?;
             Outcome::Created

@@ -2,7 +2,8 @@
 //! transaction with one sync. Nobody else writes.
 //!
 //! Invariants: a caller gets its outcome only after the COMMIT of its group has returned; entries of one task go in the order
-//! in which they came; a group holds one entry of a task, because two chained guards in one set-statement would apply only the first.
+//! in which they came; a group holds one entry of a task, because two chained guards in one set-statement would apply only the first,
+//! or its accept and its first commit, which are two statements.
 
 mod backlog;
 mod group;
@@ -38,11 +39,13 @@ const QUEUE_MAX: usize = 4096;
 const QUEUE_WAIT: Duration = Duration::from_secs(2);
 
 /// One thing to write.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Op {
     Create(Box<NewTask>),
     Again(Box<Again>),
     Commit(Box<CommitOp>),
+    /// Becomes a [`Op::Commit`] when its group is made.
+    Late(Box<LateOp>),
     Deliver(Box<Delivery>),
     Cancel(Box<CancelOrder>),
     EndByForce(Box<EndByForce>),
@@ -68,9 +71,22 @@ pub(crate) struct Again {
 #[derive(Clone, Debug)]
 pub(crate) struct CommitOp {
     pub(crate) claim: Claim,
-    pub(crate) commit: Commit,
+    pub(crate) commit: Arc<Commit>,
     /// When it was handed over: a released run that is ready is due from then on.
     pub(crate) now: Timestamp,
+}
+
+/// As [`CommitOp`], of what its holder has gathered by the time at which its group is made.
+pub(crate) struct LateOp {
+    pub(crate) claim: Claim,
+    pub(crate) make: Box<dyn FnOnce() -> Option<Arc<Commit>> + Send>,
+    pub(crate) now: Timestamp,
+}
+
+impl std::fmt::Debug for LateOp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LateOp").field("claim", &self.claim).field("now", &self.now).finish_non_exhaustive()
+    }
 }
 
 /// The end of a task whose agent did not end it in its grace.
@@ -148,6 +164,7 @@ impl Op {
             Op::Create(new) => Some(&new.key),
             Op::Again(again) => Some(&again.new.key),
             Op::Commit(op) => Some(&op.claim.key),
+            Op::Late(late) => Some(&late.claim.key),
             Op::Deliver(delivery) => Some(&delivery.key),
             Op::Cancel(order) => Some(&order.key),
             Op::EndByForce(end) => Some(&end.claim.key),
@@ -167,6 +184,7 @@ impl Op {
             Op::Create(_)
             | Op::Again(_)
             | Op::Commit(_)
+            | Op::Late(_)
             | Op::Deliver(_)
             | Op::Cancel(_)
             | Op::EndByForce(_)
@@ -199,7 +217,9 @@ impl Op {
             Op::Deliver(delivery) => delivery.message.stored.body.len(),
             Op::Blob(chunk) => chunk.bytes.len(),
             Op::Kv(change) => change.write.bytes(),
-            Op::Cancel(_)
+            // What its holder has gathered by then counts when the group is made.
+            Op::Late(_)
+            | Op::Cancel(_)
             | Op::EndByForce(_)
             | Op::Claim(_)
             | Op::GiveBack(_)
@@ -211,16 +231,82 @@ impl Op {
     }
 }
 
-/// An op, its commit id, and who waits for its outcome.
+/// An op, its commit id, and who is told its outcome.
 pub(crate) struct Entry {
     op: Op,
     commit_id: i64,
-    reply: oneshot::Sender<Result<Outcome, StoreError>>,
+    reply: Reply,
+}
+
+/// Who is told what came of an op.
+enum Reply {
+    /// Somebody who waits, or has gone away meanwhile.
+    Awaited(oneshot::Sender<Result<Outcome, StoreError>>),
+    /// Called on the writer's thread.
+    Called(Callback),
+}
+
+impl Reply {
+    fn send(self, outcome: Result<Outcome, StoreError>) {
+        match self {
+            // A caller that went away has its write all the same.
+            Reply::Awaited(waiting) => drop(waiting.send(outcome)),
+            Reply::Called(mut callback) => callback.call(outcome),
+        }
+    }
+}
+
+/// What is done with the outcome of an op.
+type Then = Box<dyn FnOnce(Result<Outcome, StoreError>) + Send>;
+
+/// Called once with what came of an op, also if the writer ends before it comes to it.
+pub(crate) struct Callback(Option<Then>);
+
+impl Callback {
+    pub(crate) fn new(call: impl FnOnce(Result<Outcome, StoreError>) + Send + 'static) -> Callback {
+        Callback(Some(Box::new(call)))
+    }
+
+    fn call(&mut self, outcome: Result<Outcome, StoreError>) {
+        if let Some(call) = self.0.take() {
+            call(outcome);
+        }
+    }
+}
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        self.call(Err(closed()));
+    }
 }
 
 impl Entry {
     pub(crate) fn op(&self) -> &Op {
         &self.op
+    }
+
+    /// The entry as it is written. None: its holder has nothing to write any more, and is told so.
+    fn made(self) -> Option<Entry> {
+        let Entry { op: Op::Late(late), commit_id, reply } = self else { return Some(self) };
+        let LateOp { claim, make, now } = *late;
+        match make() {
+            Some(commit) => Some(Entry { op: Op::Commit(Box::new(CommitOp { claim, commit, now })), commit_id, reply }),
+            None => {
+                reply.send(Ok(Outcome::Committed(Committed::Fenced)));
+                None
+            }
+        }
+    }
+}
+
+/// A write that is in line: whatever is handed in from now on comes after it.
+#[derive(Debug)]
+pub(crate) struct InLine(oneshot::Receiver<Result<Outcome, StoreError>>);
+
+impl InLine {
+    /// Returns when it is on disk. Dropped, the write still happens.
+    pub(crate) async fn written(self) -> Result<Outcome, StoreError> {
+        self.0.await.unwrap_or_else(|_| Err(closed()))
     }
 }
 
@@ -234,16 +320,33 @@ pub(crate) struct WriterHandle {
 impl WriterHandle {
     /// Writes and returns when it is on disk. Not cancel safe in one sense only: dropped, the write still happens.
     pub(crate) async fn write(&self, op: Op) -> Result<Outcome, StoreError> {
-        let (reply, outcome) = oneshot::channel();
-        let entry = Entry { op, commit_id: self.ids.next(), reply };
-        match self.queue.send_timeout(entry, QUEUE_WAIT).await {
-            Ok(()) => {}
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
-                return Err(StoreError::Busy { retry_after: Duration::from_secs(1) });
-            }
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(closed()),
+        self.line_up(op).await?.written().await
+    }
+
+    /// Writes, and has the outcome called when it is on disk. A full or closed queue is an outcome too, which comes at once.
+    pub(crate) fn write_then(&self, op: Op, then: Callback) {
+        let entry = Entry { op, commit_id: self.ids.next(), reply: Reply::Called(then) };
+        if let Err(mpsc::error::TrySendError::Full(entry)) = self.queue.try_send(entry) {
+            entry.reply.send(Err(StoreError::Busy { retry_after: Duration::from_secs(1) }));
         }
-        outcome.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Puts a write in line.
+    pub(crate) async fn line_up(&self, op: Op) -> Result<InLine, StoreError> {
+        let (reply, outcome) = oneshot::channel();
+        let entry = Entry { op, commit_id: self.ids.next(), reply: Reply::Awaited(reply) };
+        // Most often there is a place, and no timer is needed.
+        let entry = match self.queue.try_send(entry) {
+            Ok(()) => return Ok(InLine(outcome)),
+            Err(mpsc::error::TrySendError::Full(entry) | mpsc::error::TrySendError::Closed(entry)) => entry,
+        };
+        match self.queue.send_timeout(entry, QUEUE_WAIT).await {
+            Ok(()) => Ok(InLine(outcome)),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                Err(StoreError::Busy { retry_after: Duration::from_secs(1) })
+            }
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(closed()),
+        }
     }
 }
 
@@ -337,8 +440,10 @@ impl Writer {
             }
             if !backlog.is_empty() {
                 let group = backlog.take_group();
-                log.grown_by(&group, &self.connection);
-                self.write_group(group);
+                if !group.is_empty() {
+                    log.grown_by(&group, &self.connection);
+                    self.write_group(group);
+                }
                 tokio::task::yield_now().await;
             }
         }
@@ -355,8 +460,7 @@ impl Writer {
             if let Ok(done) = &outcome {
                 self.poke(&entry.op, done);
             }
-            // A caller that went away has its write all the same.
-            entry.reply.send(outcome).ok();
+            entry.reply.send(outcome);
         }
     }
 
@@ -414,7 +518,7 @@ fn receive(entry: Entry, inbound: &mut mpsc::Receiver<Entry>, backlog: &mut Back
     if let Op::Close = entry.op {
         inbound.close();
         // Whoever closes waits for the connection, not for this.
-        entry.reply.send(Ok(Outcome::Written)).ok();
+        entry.reply.send(Ok(Outcome::Written));
     } else {
         backlog.push(entry);
     }

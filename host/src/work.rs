@@ -36,6 +36,9 @@ pub struct RequestFacts {
     /// Where the task stands in its family.
     #[serde(default, skip_serializing_if = "Lineage::is_alone")]
     pub lineage: Lineage,
+    /// For a task that an agent elsewhere works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
     /// For a task that an operator made from one that had ended badly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
@@ -67,6 +70,25 @@ impl Lineage {
     pub fn is_alone(&self) -> bool {
         self.parent.is_none()
     }
+}
+
+/// Where the messages of a task go that an agent elsewhere works on, and on whose word. Addresses, rules and secrets are the
+/// operator's, and looked up whenever something leaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Remote {
+    /// As the sender named it: a name of the operator's, or a url.
+    pub to: String,
+    /// The agent that sent the first message.
+    pub sender: AgentId,
+    /// What its card asked for: names and url prefixes.
+    pub asked: Vec<String>,
+    /// The credential that it named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// The conversation there that the first message goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
 }
 
 /// Metadata key of a request that an operator made: the id of the task that it tries again.
@@ -141,6 +163,11 @@ impl Entry {
             credentials: credentials.map(|request| request.name.clone()).collect(),
             limits,
         })
+    }
+
+    /// The entry of a task that no component of this host works on: nothing follows from it.
+    pub(crate) fn elsewhere() -> Entry {
+        Entry { format: FORMAT, behaviour: BEHAVIOUR, ..Entry::default() }
     }
 
     /// The entry of a task that is tried again: as before, with a seed of its own and the limits that there are now.

@@ -60,7 +60,8 @@ const WITHIN: &[(&str, &[&str])] = &[
     ("hyper_util", &["admin", "api"]),
     ("clap", &["cli"]),
     ("rust_embed", &["cli"]),
-    ("kennel_client", &["cli"]),
+    // The worker speaks to agents elsewhere with it, by the way out that the host guards.
+    ("kennel_client", &["cli", "worker"]),
     ("jsonschema", &["answer"]),
     // What an agent's card says is read by those who show or check it; running agents is the worker's.
     ("kennel_sandbox", &["api", "host", "intake", "registry", "service", "work", "worker"]),

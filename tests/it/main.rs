@@ -29,6 +29,7 @@ mod cards;
 mod coverage;
 mod dialects;
 mod durability;
+mod elsewhere;
 mod equivalence;
 mod errors;
 mod family;

@@ -102,6 +102,12 @@ impl Client {
         self.inner.card.as_ref()
     }
 
+    /// What the card wants echoed in every request. None after [`Client::at`].
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.inner.tenant.as_deref()
+    }
+
     /// The address of the interface in use.
     #[must_use]
     pub fn endpoint(&self) -> &str {
@@ -193,7 +199,7 @@ impl Client {
     async fn call<P: Serialize, T: DeserializeOwned>(&self, method: &str, params: &P) -> Result<T, ClientError> {
         let (id, body) = self.request(method, params)?;
         let Inner { transport, endpoint, .. } = &*self.inner;
-        let answer = transport.finish(transport.post(endpoint, body, Accept::Answer, None).await?).await?;
+        let answer = transport.ask(endpoint, body).await?;
         rpc::answer(&answer, id, endpoint)
     }
 

@@ -32,7 +32,7 @@ pub async fn find_card(url: &str, options: &Options) -> Result<FoundCard, Client
     let url = parse(url)?;
     let transport = Transport::new(&url, options.clone())?;
     let mut first_miss = None;
-    for place in places(&url)? {
+    for place in places(&url)?.into_iter().filter(|place| transport.admits(&place.url)) {
         match read_card(&transport, &place.url).await {
             Ok(found) if place.fits(&found.card, &url) => return Ok(found),
             Ok(_) => {}

@@ -32,6 +32,7 @@ mod backoff;
 mod rpc;
 mod sse;
 mod transport;
+mod way;
 
 #[cfg(test)]
 mod testing;
@@ -41,3 +42,4 @@ pub use discover::{FoundCard, find_card};
 pub use error::{ClientError, RemoteError};
 pub use options::{BearerToken, Deadlines, Limits, Options, Resume};
 pub use stream::{EventStream, StreamEvent};
+pub use way::{Carried, Outgoing, Received, Way};

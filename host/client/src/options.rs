@@ -1,7 +1,10 @@
 //! What a client may be told: who it is, how long it waits, how much it takes, and how hard it tries to resume.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::way::Way;
 
 /// Everything about a client that is not the address.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +17,9 @@ pub struct Options {
     pub limits: Limits,
     /// How a stream recovers.
     pub resume: Resume,
+    /// What carries requests instead of connections of the client's own. Through it there are no streams, and its deadlines hold
+    /// instead of the client's.
+    pub way: Option<Arc<dyn Way>>,
 }
 
 /// A secret that its bearer is known by. Its `Debug` form does not show it.

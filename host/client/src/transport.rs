@@ -1,15 +1,17 @@
 //! HTTP with deadlines and bounds: requests go out with the service parameters of A2A 1.0, failures become
 //! [`ClientError`]s. Knows no operation of A2A.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{Method, StatusCode};
 use reqwest::{Response, Url};
 
 use crate::error::ClientError;
 use crate::options::{BearerToken, Options};
+use crate::way::{Outgoing, Received, Way};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -17,8 +19,17 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// Connections to one origin.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    http: reqwest::Client,
+    network: Network,
     options: Options,
+}
+
+/// What carries requests.
+#[derive(Debug)]
+enum Network {
+    /// Connections of its own.
+    Own(reqwest::Client),
+    /// Somebody else's.
+    Given(Arc<dyn Way>),
 }
 
 /// An ordinary answer, read to its end.
@@ -40,6 +51,9 @@ pub(crate) struct Body {
 impl Transport {
     /// Prepares for requests to the origin of the address; nothing is sent yet.
     pub(crate) fn new(url: &Url, options: Options) -> Result<Transport, ClientError> {
+        if let Some(way) = options.way.clone() {
+            return Ok(Transport { network: Network::Given(way), options });
+        }
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("kennel-client/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(options.deadlines.connect)
@@ -57,17 +71,63 @@ impl Transport {
             builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(|error| ClientError::Invalid(format!("cannot set up HTTP: {error}")))?;
-        Ok(Transport { http, options })
+        Ok(Transport { network: Network::Own(http), options })
     }
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
 
+    /// Whether the network carries anything to this address.
+    pub(crate) fn admits(&self, url: &Url) -> bool {
+        match &self.network {
+            Network::Own(_) => true,
+            Network::Given(way) => way.admits(url.as_str()),
+        }
+    }
+
     /// Reads a document.
     pub(crate) async fn get(&self, url: &Url) -> Result<Answer, ClientError> {
-        let request = self.request(Method::GET, url)?.header(ACCEPT, JSON);
+        let http = match &self.network {
+            Network::Own(http) => http,
+            Network::Given(way) => return self.carried(&**way, "GET", url, None).await,
+        };
+        let request = self.request(http, Method::GET, url)?.header(ACCEPT, JSON);
         self.finish(self.start(request, url).await?).await
+    }
+
+    /// Sends a JSON body and reads the whole answer.
+    pub(crate) async fn ask(&self, url: &Url, body: Vec<u8>) -> Result<Answer, ClientError> {
+        match &self.network {
+            Network::Own(_) => self.finish(self.post(url, body, Accept::Answer, None).await?).await,
+            Network::Given(way) => self.carried(&**way, "POST", url, Some(body.into())).await,
+        }
+    }
+
+    /// As [`Transport::get`] and [`Transport::ask`], by a way that was given.
+    async fn carried(
+        &self,
+        way: &dyn Way,
+        method: &'static str,
+        url: &Url,
+        body: Option<Bytes>,
+    ) -> Result<Answer, ClientError> {
+        let mut headers = self.headers()?;
+        headers.insert(ACCEPT, JSON);
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+        let text = |(name, value): (&HeaderName, &HeaderValue)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        };
+        let headers = headers.iter().filter_map(text).collect();
+        let carried = way.carry(Outgoing { method, url: url.to_string(), headers, body }).await;
+        let received = carried.map_err(|cause| ClientError::Unreachable { url: url.to_string(), cause })?;
+        let limit = self.options.limits.answer_bytes_max;
+        if received.body.len() > limit {
+            return Err(ClientError::Invalid(format!("the answer of {url} has more than {limit} bytes")));
+        }
+        Answer::of(received).ok_or_else(|| ClientError::Invalid(format!("{url} answers with no status of HTTP")))
     }
 
     /// Sends a JSON body and waits for the head of the answer. The event id goes into `Last-Event-ID`.
@@ -78,11 +138,14 @@ impl Transport {
         accept: Accept,
         last_event_id: Option<u64>,
     ) -> Result<Body, ClientError> {
+        let Network::Own(http) = &self.network else {
+            return Err(ClientError::Invalid("streams need connections of the client's own".to_owned()));
+        };
         let accepted = match accept {
             Accept::Answer => JSON,
             Accept::Stream => EVENT_STREAM,
         };
-        let mut request = self.request(Method::POST, url)?.header(ACCEPT, accepted).header(CONTENT_TYPE, JSON);
+        let mut request = self.request(http, Method::POST, url)?.header(ACCEPT, accepted).header(CONTENT_TYPE, JSON);
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
         }
@@ -104,13 +167,23 @@ impl Transport {
         Ok(Answer { status, headers, body: bytes })
     }
 
-    fn request(&self, method: Method, url: &Url) -> Result<reqwest::RequestBuilder, ClientError> {
+    fn request(
+        &self,
+        http: &reqwest::Client,
+        method: Method,
+        url: &Url,
+    ) -> Result<reqwest::RequestBuilder, ClientError> {
+        Ok(http.request(method, url.clone()).headers(self.headers()?))
+    }
+
+    /// What goes into every request.
+    fn headers(&self) -> Result<HeaderMap, ClientError> {
         let mut headers = HeaderMap::new();
         headers.insert("A2A-Version", HeaderValue::from_static("1.0"));
         if let Some(token) = &self.options.token {
             headers.insert(AUTHORIZATION, bearer(token)?);
         }
-        Ok(self.http.request(method, url.clone()).headers(headers))
+        Ok(headers)
     }
 
     async fn start(&self, request: reqwest::RequestBuilder, url: &Url) -> Result<Body, ClientError> {
@@ -165,6 +238,18 @@ impl Body {
 }
 
 impl Answer {
+    fn of(received: Received) -> Option<Answer> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in received.headers {
+            // What is no header is of no use to this client either.
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+                headers.append(name, value);
+            }
+        }
+        let status = StatusCode::from_u16(received.status).ok()?;
+        Some(Answer { status, headers, body: received.body.into() })
+    }
+
     /// What the status alone says about the request, for answers whose body says nothing.
     pub(crate) fn status_error(&self, url: &Url) -> Option<ClientError> {
         let status = self.status;
@@ -173,7 +258,11 @@ impl Answer {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Some(ClientError::Auth { url: url.to_string(), message: text })
             }
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            // Whoever is overloaded or broken may be well again later.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Some(ClientError::Unreachable { url: url.to_string(), cause: text.into() })
+            }
+            _ if status.is_server_error() => {
                 Some(ClientError::Unreachable { url: url.to_string(), cause: text.into() })
             }
             _ if status.is_success() => None,

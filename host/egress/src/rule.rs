@@ -28,6 +28,14 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The rule of any method to a url and all below it: `https://host[:port][/prefix]`.
+    ///
+    /// # Errors
+    /// What is wrong with the url.
+    pub fn below(url: &str) -> Result<Rule, RuleError> {
+        format!("* {url}").parse()
+    }
+
     /// Whether a request with this method to this url is what the rule is about.
     #[must_use]
     pub fn covers(&self, method: &Method, url: &Url) -> bool {

@@ -28,6 +28,7 @@ pub mod fold;
 pub mod ids;
 pub mod operation;
 pub mod parse;
+pub mod received;
 pub mod state;
 pub mod timestamp;
 pub mod types;

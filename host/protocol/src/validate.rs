@@ -15,7 +15,7 @@ use crate::types::{
 const REQUIRED: &str = "is required";
 
 /// Such values pass by the grammar, and would then break the strict readers among agents and clients.
-const UNREADABLE: &str = "must not have lone surrogates or numbers beyond doubles";
+pub(crate) const UNREADABLE: &str = "must not have lone surrogates or numbers beyond doubles";
 
 /// Longest webhook URL or secret that is taken, in bytes: what common HTTP servers still read as a header.
 const LINE_BYTES_MAX: usize = 8 * 1024;
@@ -162,7 +162,7 @@ fn part(part: &Part, violations: &mut Violations) {
 
 /// URLs of this scheme name blobs of the host; a client's would reach data that is not its own. Blanks and line breaks
 /// are skipped as the readers of URLs do.
-fn is_reserved(url: &str) -> bool {
+pub(crate) fn is_reserved(url: &str) -> bool {
     const SCHEME: &str = "kennel:";
     let start = url.trim_start_matches(|character: char| character <= ' ');
     let scheme = start.chars().filter(|character| !matches!(character, '\t' | '\n' | '\r'));
@@ -256,7 +256,7 @@ fn history_length(length: Option<i32>, violations: &mut Violations) {
     }
 }
 
-fn metadata(metadata: Option<&JsonObject>, violations: &mut Violations) {
+pub(crate) fn metadata(metadata: Option<&JsonObject>, violations: &mut Violations) {
     let limit = ParseLimits::DEFAULT.metadata_bytes_max;
     let Some(metadata) = metadata else { return };
     if metadata.get().len() > limit {

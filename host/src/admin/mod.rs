@@ -174,7 +174,9 @@ impl From<RetryError> for Problem {
     fn from(error: RetryError) -> Problem {
         let (status, title) = match &error {
             RetryError::NotFound(_) => (StatusCode::NOT_FOUND, "No such task"),
-            RetryError::NotOver { .. } | RetryError::Completed(_) => (StatusCode::CONFLICT, "Nothing to try again"),
+            RetryError::NotOver { .. } | RetryError::Completed(_) | RetryError::Elsewhere { .. } => {
+                (StatusCode::CONFLICT, "Nothing to try again")
+            }
             RetryError::NotServed(_) => (StatusCode::CONFLICT, "No version to run"),
             RetryError::Newer(_) | RetryError::Unreadable { .. } => (StatusCode::CONFLICT, "It cannot be read"),
             RetryError::Store(StoreError::Busy { .. } | StoreError::Full) => {

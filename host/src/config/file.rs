@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use kennel_egress::{Credential, EgressConfig, Network, Rule, Site};
+use kennel_protocol::AgentId;
 use serde::Deserialize;
 
-use super::AgentGrants;
+use super::{AgentGrants, RemotePeer};
 
 /// What the file says, resolved.
 #[derive(Default)]
@@ -22,6 +23,8 @@ struct File {
     #[serde(default)]
     egress: EgressTable,
     #[serde(default)]
+    peers: BTreeMap<String, PeerTable>,
+    #[serde(default)]
     agents: BTreeMap<String, AgentTable>,
 }
 
@@ -32,11 +35,30 @@ struct EgressTable {
     allow_private: Vec<String>,
 }
 
+/// An agent elsewhere.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct PeerTable {
+    url: String,
+    credential: Option<SecretTable>,
+}
+
+/// A credential for one place, which is known.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct SecretTable {
+    header: String,
+    value_file: Option<PathBuf>,
+    value_env: Option<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct AgentTable {
     #[serde(default)]
     http: Vec<String>,
+    #[serde(default)]
+    peers: Vec<String>,
     #[serde(default)]
     settings: BTreeMap<String, String>,
     #[serde(default)]
@@ -62,17 +84,53 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Configured> {
     for network in &file.egress.allow_private {
         configured.egress.allow_private.push(network.parse::<Network>().context("in egress.allow-private")?);
     }
+    let mut peers = BTreeMap::new();
+    for (name, table) in file.peers {
+        let peer = peer(&name, table, folder).with_context(|| format!("in peers.{name} of {}", path.display()))?;
+        peers.insert(name, peer);
+    }
     for (name, table) in file.agents {
-        let grants = grants(table, folder).with_context(|| format!("in agents.{name} of {}", path.display()))?;
+        let grants =
+            grants(table, &peers, folder).with_context(|| format!("in agents.{name} of {}", path.display()))?;
         configured.agents.insert(name, grants);
     }
     Ok(configured)
 }
 
-fn grants(table: AgentTable, folder: &Path) -> anyhow::Result<AgentGrants> {
+/// An agent elsewhere, and the place to which all that is said to it goes.
+fn peer(name: &str, table: PeerTable, folder: &Path) -> anyhow::Result<RemotePeer> {
+    if name.contains("://") || name.parse::<AgentId>().is_err() {
+        bail!("a peer has a plain name; its url stands in `url`");
+    }
+    // A url with a query, a user or a pattern is none that a card is looked for at.
+    Rule::below(&table.url).context("in url")?;
+    if table.url.contains('*') {
+        bail!("in url: `{}` is a pattern; write one address", table.url);
+    }
+    let origin = table.url.split('/').take(3).collect::<Vec<_>>().join("/");
+    let site: Site = origin.parse().context("in url")?;
+    let credential = table.credential.map(|secret| {
+        let value = secret_value(secret.value_file.as_deref(), secret.value_env.as_deref(), folder)?;
+        anyhow::Ok(Credential::new(name, &[(secret.header.as_str(), value.trim_end())], [site])?)
+    });
+    let credential = credential.transpose().context("in credential")?;
+    Ok(RemotePeer { origin: Rule::below(&origin)?, url: table.url, credential })
+}
+
+fn grants(table: AgentTable, peers: &BTreeMap<String, RemotePeer>, folder: &Path) -> anyhow::Result<AgentGrants> {
     let mut grants = AgentGrants { settings: table.settings, ..AgentGrants::default() };
     for rule in &table.http {
         grants.http.push(rule.parse::<Rule>().context("in http")?);
+    }
+    for peer in table.peers {
+        if peer.contains("://") {
+            grants.peer_urls.push(Rule::below(&peer).context("in peers")?);
+            continue;
+        }
+        let Some(known) = peers.get(&peer) else {
+            bail!("in peers: there is no table [peers.{peer}]; agents of this host need no grant");
+        };
+        grants.peers.insert(peer, known.clone());
     }
     for (name, credential) in table.credentials {
         let made = self::credential(&name, &credential, folder);
@@ -84,21 +142,26 @@ fn grants(table: AgentTable, folder: &Path) -> anyhow::Result<AgentGrants> {
 
 /// A secret stands in a file or in the environment, never in the configuration itself.
 fn credential(name: &str, table: &CredentialTable, folder: &Path) -> anyhow::Result<Credential> {
-    let value = match (&table.value_file, &table.value_env) {
-        (Some(file), None) => {
-            let path = folder.join(file);
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?
-        }
-        (None, Some(variable)) => {
-            environment(variable).with_context(|| format!("cannot read the environment variable {variable}"))?
-        }
-        _ => bail!("give exactly one of value-file and value-env"),
-    };
+    let value = secret_value(table.value_file.as_deref(), table.value_env.as_deref(), folder)?;
     let sites: Vec<Site> = table.sites.iter().map(|site| site.parse()).collect::<Result<_, _>>().context("in sites")?;
     if sites.is_empty() {
         bail!("sites must name at least one place that may get it, such as https://api.example.com");
     }
     Ok(Credential::new(name, &[(table.header.as_str(), value.trim_end())], sites)?)
+}
+
+/// What stands where the configuration says.
+fn secret_value(file: Option<&Path>, variable: Option<&str>, folder: &Path) -> anyhow::Result<String> {
+    match (file, variable) {
+        (Some(file), None) => {
+            let path = folder.join(file);
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        }
+        (None, Some(variable)) => {
+            environment(variable).with_context(|| format!("cannot read the environment variable {variable}"))
+        }
+        _ => bail!("give exactly one of value-file and value-env"),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the operator names the variable in the configuration")]
@@ -127,7 +190,11 @@ mod tests {
             allow-private = ["127.0.0.0/8"]
             [agents."*"]
             http = ["GET https://example.com"]
+            [peers.partner]
+            url = "https://partner.example.com/agents/booking"
+            credential = { header = "authorization", value-file = "secret" }
             [agents.fetcher]
+            peers = ["partner", "https://*.example.org/agents"]
             http = ["* http://127.0.0.1:80"]
             settings = { url = "http://127.0.0.1:80/data" }
             [agents.fetcher.credentials.api]
@@ -140,7 +207,10 @@ mod tests {
         assert_eq!(configured.egress.allow_private.len(), 1);
         let fetcher = &configured.agents["fetcher"];
         assert_eq!((fetcher.http.len(), fetcher.settings["url"].as_str()), (1, "http://127.0.0.1:80/data"));
-        assert!(!format!("{fetcher:?}").contains("s3cret"), "secrets are not shown");
+        let partner = &fetcher.peers["partner"];
+        assert_eq!(partner.origin.to_string(), "* https://partner.example.com");
+        assert_eq!(fetcher.peer_urls[0].to_string(), "* https://*.example.org/agents");
+        assert!(partner.credential.is_some() && !format!("{fetcher:?}").contains("s3cret"), "secrets are not shown");
     }
 
     #[test]
@@ -153,6 +223,12 @@ mod tests {
         assert!(refused(both).contains("exactly one of value-file and value-env"));
         let network = refused("[egress]\nallow-private = [\"home\"]\n");
         assert!(network.contains("allow-private") && network.contains("home"), "{network}");
+        let peer = refused("[agents.echo]\npeers = [\"partner\"]\n");
+        assert!(peer.contains("agents.echo") && peer.contains("[peers.partner]"), "{peer}");
+        let url = refused("[peers.partner]\nurl = \"https://a.example/?x\"\n");
+        assert!(url.contains("peers.partner") && url.contains("leave out `?`"), "{url}");
+        let unknown = refused("[peers.partner]\nurl = \"https://a.example\"\ntoken = \"x\"\n");
+        assert!(unknown.contains("token") && unknown.contains("line 3"), "{unknown}");
         assert!(read(std::path::Path::new("/no/such/file")).is_err());
     }
 }

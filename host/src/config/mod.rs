@@ -109,6 +109,21 @@ pub struct AgentGrants {
     pub credentials: BTreeMap<String, Credential>,
     /// Its settings.
     pub settings: BTreeMap<String, String>,
+    /// Agents elsewhere that it may send messages to, by the names that the operator gave them.
+    pub peers: BTreeMap<String, RemotePeer>,
+    /// Where other agents may be that it names by url.
+    pub peer_urls: Vec<Rule>,
+}
+
+/// An agent elsewhere, as the operator describes it.
+#[derive(Clone, Debug)]
+pub struct RemotePeer {
+    /// Of its card, of the place below which its card is, or of its interface.
+    pub url: String,
+    /// Scheme, host and port of the url: everything that is said to it stays there.
+    pub origin: Rule,
+    /// What it knows this host by.
+    pub credential: Option<Credential>,
 }
 
 impl AgentGrants {
@@ -119,6 +134,8 @@ impl AgentGrants {
             granted.http.extend(own.http.iter().cloned());
             granted.credentials.extend(own.credentials.clone());
             granted.settings.extend(own.settings.clone());
+            granted.peers.extend(own.peers.clone());
+            granted.peer_urls.extend(own.peer_urls.iter().cloned());
         }
         granted
     }

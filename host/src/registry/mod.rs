@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
+use kennel_egress::Rule;
 use kennel_protocol::{AgentId, Digest, TenantId, Timestamp};
 use kennel_sandbox::{Agent, AgentDescription, LoadError, Sandbox};
 use kennel_store::{Store, StoreError};
@@ -152,9 +153,17 @@ impl Registry {
         if let Some(known) = self.known(agent.digest()) {
             return Ok(known);
         }
-        for request in agent.card().requests.iter().filter(|request| request.kind == "http") {
-            if let Err(error) = request.name.parse::<kennel_egress::Rule>() {
-                tracing::warn!(agent.card = agent.card().name, %error, "a request for http in a card does not read and grants nothing");
+        for request in &agent.card().requests {
+            let rule = match request.kind.as_str() {
+                "http" => request.name.parse(),
+                "peer" if request.name.contains("://") => Rule::below(&request.name),
+                _ => continue,
+            };
+            if let Err(error) = rule {
+                tracing::warn!(
+                    agent.card = agent.card().name, %error,
+                    "a request for {} in a card does not read and grants nothing", request.kind
+                );
             }
         }
         let version = Arc::new(Version { loaded: self.store.clock().now(), agent });

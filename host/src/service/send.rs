@@ -189,6 +189,7 @@ impl Service {
             metadata: request.metadata,
             entry: Some(entry(version.agent.card(), &granted, self.seen_limits.clone())?),
             lineage: Lineage::default(),
+            remote: None,
             retry: None,
         };
         let draft = self.draft(&scope, agent, request.message, facts);

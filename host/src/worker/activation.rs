@@ -342,7 +342,7 @@ impl Activation {
             Call::Related { task_id } => self.related(&task_id).await?,
             Call::RelatedIds { limit } => self.related_ids(limit).await?,
             Call::PeerNames => Ok(Answer::Names(self.peer_names())),
-            Call::PeerCard { to } => self.peer_card(&to).map(Answer::Card),
+            Call::PeerCard { to } => self.peer_card(&to).await?.map(Answer::Card),
             Call::PeerCancel { sent, reason } => match self.pendings.child(sent) {
                 Err(error) => Err(error),
                 Ok(child) => {

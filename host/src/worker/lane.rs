@@ -46,6 +46,16 @@ pub(crate) enum Close {
     Release(Wait),
 }
 
+/// What is written together or not at all.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) events: Vec<StreamResponse>,
+    pub(crate) calls: Vec<NewCall>,
+    pub(crate) answers: Vec<(u32, NewAnswer)>,
+    pub(crate) taken: Option<u32>,
+    pub(crate) close: Option<Close>,
+}
+
 /// Where a lane begins.
 pub(crate) struct Start {
     /// Where the log stands.
@@ -239,9 +249,14 @@ impl Lane {
 
     /// Queues the last events of the task: one commit, so that a run which is repeated finds none of them or has no need to. Cancel safe.
     pub(crate) async fn push_last(&self, events: Vec<StreamResponse>) -> Result<(), Dead> {
+        self.push_all(Batch { events, close: Some(Close::Finish), ..Batch::default() }).await
+    }
+
+    /// Queues events, calls, answers and what becomes of the run: one commit. Cancel safe.
+    pub(crate) async fn push_all(&self, batch: Batch) -> Result<(), Dead> {
         let tenant = &self.shared.claim.key().tenant;
-        let mut ready = Vec::with_capacity(events.len());
-        for mut event in events {
+        let mut ready = Vec::with_capacity(batch.events.len());
+        for mut event in batch.events {
             match self.shared.store.cut_out(tenant, &mut event).await {
                 Ok(digests) => ready.push((event, digests)),
                 Err(error) => return self.unserved(&error),
@@ -255,7 +270,14 @@ impl Lane {
                 return self.give_up(reason);
             }
         }
-        state.queue.close = Some(Close::Finish);
+        for call in batch.calls {
+            state.queue.add_call(call);
+            state.calls += 1;
+        }
+        state.queue.answers.extend(batch.answers);
+        state.queue.taken.extend(batch.taken);
+        state.queue.close = batch.close.or(state.queue.close);
+        state.queue.urgent = true;
         self.send(&mut state);
         Ok(())
     }

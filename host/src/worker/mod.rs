@@ -22,6 +22,7 @@ mod peers;
 mod pendings;
 mod progress;
 pub(crate) mod rehearse;
+mod remote;
 pub(crate) mod retry;
 mod run;
 mod supervise;
@@ -45,7 +46,7 @@ use crate::broker::{Broker, Hold, Slot};
 use crate::config::{Allowed, HostLimits, Trial};
 use crate::gate::Gate;
 use crate::registry::{Registry, Version};
-use crate::work::{Accept, Assignment, Entry, Past, RequestFacts, TaskFacts, Work};
+use crate::work::{Accept, Assignment, Entry, Past, Remote, RequestFacts, TaskFacts, Work};
 use event::Subject;
 use lane::{Close, Lane, Start};
 
@@ -103,6 +104,8 @@ pub(crate) struct Worker {
     /// Of the runs that got nowhere when they were last tried, one at a time runs: it may be what ends the host.
     suspects: Arc<Semaphore>,
     began: Instant,
+    /// Steps with agents elsewhere.
+    remotes: remote::Remotes,
     /// Stops the loops: nothing new is taken, and what waits leaves.
     pub(crate) stopping: CancellationToken,
     /// Ends what runs.
@@ -127,6 +130,7 @@ impl Worker {
             tasks: TaskTracker::new(),
             suspects: Arc::new(Semaphore::new(1)),
             began: Instant::now(),
+            remotes: remote::Remotes::default(),
             stopping: CancellationToken::new(),
             drained: CancellationToken::new(),
         });
@@ -279,6 +283,12 @@ impl Worker {
                     Assignment { claim, at, fold, facts, message, version, slot, hold, past, accept, auto };
                 supervise::supervise(self, assignment).await;
             }
+            Ok(Next::Step(view, remote)) => {
+                // It needs no instance, and harms no host.
+                drop(suspect);
+                self.free(slot);
+                remote::step(Arc::clone(&self), remote::Claimed { run, view: *view, remote: *remote, hold }).await;
+            }
             Ok(Next::End(view, state, error)) => self.end(&run, *view, state, error).await,
             Ok(Next::GiveBack { attempt, reason, after }) => {
                 drop(hold);
@@ -307,13 +317,17 @@ impl Worker {
         if run.at.ver == Ver::new(1) && waiting.is_some_and(|waiting| waiting.cancel.is_some()) {
             return Ok(Next::End(Box::new(view), TaskState::Canceled, None));
         }
-        let entry = task_facts(&view).request.entry;
-        if let Some(error) = hopeless(&view, entry.as_ref(), &journal, run.attempts, self.limits.task.attempts_max) {
+        let RequestFacts { entry, remote, .. } = task_facts(&view).request;
+        let attempts = if remote.is_some() { 0 } else { run.attempts };
+        if let Some(error) = hopeless(&view, entry.as_ref(), &journal, attempts, self.limits.task.attempts_max) {
             return Ok(Next::End(Box::new(view), TaskState::Failed, Some(error)));
         }
         if !entry.as_ref().is_none_or(Entry::is_known) {
             let reason = "its journal needs a newer version of Kennel".to_owned();
             return Ok(Next::GiveBack { attempt: Attempt::DoesNotCount, reason, after: NEWER_HOST_RETRY });
+        }
+        if let Some(remote) = remote {
+            return Ok(Next::Step(Box::new(view), Box::new(remote)));
         }
         let version = match self.registry.version(&run.digest).await {
             Ok(version) => version,
@@ -363,6 +377,8 @@ impl Worker {
 enum Next {
     /// It runs.
     Run(Box<Ready>),
+    /// An agent elsewhere works on it: the next step with it.
+    Step(Box<TaskView>, Box<Remote>),
     /// It is over without running: in this state, perhaps with this error.
     End(Box<TaskView>, TaskState, Option<GuestError>),
     /// Not now.

@@ -46,7 +46,7 @@ pub(crate) struct Grants {
     pub(crate) asked: Vec<String>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) credentials: BTreeMap<String, kennel_egress::Credential>,
-    /// Agents of this host that it may send messages to; `*` is all.
+    /// Whom its card wants to send messages to: agents of this host (`*` is all of them), peers of the operator's, url prefixes.
     pub(crate) peers: Vec<String>,
 }
 
@@ -490,7 +490,7 @@ async fn fetch(egress: &Egress, policy: &Policy, mut request: Request) -> Result
 }
 
 /// Ends what it holds when it is dropped.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+pub(super) struct AbortOnDrop<T>(pub(super) tokio::task::JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {

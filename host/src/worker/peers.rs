@@ -1,28 +1,31 @@
-//! The calls of `peers`: messages to other agents of this host, and what came of them.
+//! The calls of `peers`: messages to other agents, and what came of them.
 //!
 //! A message makes a child task, whose id follows from this task and the place of the call: sent again after a crash it is the same task,
-//! so it exists once. Its stops are told to this task's inbox in their own transactions. Never here: agents elsewhere.
+//! so it exists once. Its stops are told to this task's inbox in their own transactions. Never here: what is
+//! different when the agent is elsewhere (`remote`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kennel_protocol::types::{
     Content, JsonValue, Message, Part, Role, StreamResponse, Task, TaskState, TaskStatus, TaskStatusUpdateEvent,
 };
-use kennel_protocol::{AgentId, ContextId, Seq, TaskId};
+use kennel_protocol::{AgentId, ContextId, Digest, Seq, TaskId};
 use kennel_sandbox::ReplyMode;
 use kennel_sandbox::call::{Answer, Draft, ErrorKind, GuestError, PeerAnswer, PeerOptions, Pending, Refusal};
 use kennel_store::{Artifacts as Shown, CancelOrder, Parent, Scope, Start, Store, StoreError, Stored, TaskKey};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use super::activation::{Activation, unavailable};
 use super::inbox::later;
 use super::journal::{Asked, Recorded};
 use super::lane::When;
 use super::pendings::Child;
+use super::remote::is_elsewhere;
 use crate::config::AgentGrants;
 use crate::intake::{self, Address, NotTaken};
 use crate::registry::Version;
-use crate::work::{CancelBody, Entry, Lineage, RequestFacts, Source, TaskFacts};
+use crate::work::{CancelBody, Entry, Lineage, Remote, RequestFacts, Source, TaskFacts};
 
 /// Tasks that one task may send.
 const CHILDREN_MAX: u64 = 256;
@@ -83,14 +86,16 @@ impl Activation {
 
     /// Whether the agent may, and the bounds allow it.
     async fn may_send(&self, to: &str, options: &PeerOptions) -> Result<Result<(), GuestError>, Refusal> {
-        if let Err(error) = self.granted(to).and_then(|()| self.pendings.room()) {
+        let known = match self.is_elsewhere(to) {
+            true => self.elsewhere(to, options.credential.as_deref()).map(drop),
+            false if options.task_id.is_some() => self.granted(to),
+            false => self.granted(to).and_then(|()| self.local(to)).map(drop),
+        };
+        if let Err(error) = known.and_then(|()| self.pendings.room()) {
             return Ok(Err(error));
         }
         if options.task_id.is_some() {
             return Ok(Ok(()));
-        }
-        if let Err(error) = self.local(to) {
-            return Ok(Err(error));
         }
         let limit = |name: &str, text: String| Ok(Err(GuestError::new(ErrorKind::Limit, name, text)));
         let lineage = &self.facts.lineage;
@@ -109,12 +114,13 @@ impl Activation {
         Ok(Ok(()))
     }
 
+    /// Whether a name means an agent of another host.
+    fn is_elsewhere(&self, to: &str) -> bool {
+        is_elsewhere(&AgentGrants::of(&self.facts.all_grants, self.facts.agent.as_str()), to)
+    }
+
     /// Whether the card asks for the peer.
     fn granted(&self, to: &str) -> Result<(), GuestError> {
-        if to.contains("://") {
-            let text = "this host sends messages to its own agents only";
-            return Err(GuestError::new(ErrorKind::Unavailable, "not-offered", text));
-        }
         if self.facts.grants.peers.iter().any(|name| name == "*" || name == to) {
             return Ok(());
         }
@@ -123,7 +129,8 @@ impl Activation {
     }
 
     fn local(&self, to: &str) -> Result<(AgentId, Arc<Version>), GuestError> {
-        let none = || GuestError::new(ErrorKind::NotFound, "peer", format!("this host serves no agent {to}"));
+        let text = || format!("this host serves no agent {to}, and the operator has granted no peer of that name");
+        let none = || GuestError::new(ErrorKind::NotFound, "peer", text());
         let name: AgentId = to.parse().map_err(|_| none())?;
         let version = self.facts.registry.active(&name).ok_or_else(none)?;
         Ok((name, version))
@@ -143,8 +150,8 @@ impl Activation {
         if made.is_some() {
             return Ok(Ok((key.task, Seq::FIRST)));
         }
-        let (agent, version) = match self.local(to) {
-            Ok(local) => local,
+        let worker = match self.recipient(to, options).await? {
+            Ok(worker) => worker,
             Err(error) => return Ok(Err(error)),
         };
         let context = match options.same_context {
@@ -157,14 +164,15 @@ impl Activation {
         let facts = TaskFacts {
             owner: self.facts.scope.owner.clone(),
             context,
-            agent,
+            agent: worker.agent,
             created,
             expires: later(created, self.facts.limits.life_max),
             request: RequestFacts {
                 accepted_output_modes: options.accepted_output_modes.clone(),
                 extensions: Vec::new(),
                 metadata: options.metadata.clone(),
-                entry: Some(self.entry(to, &version)?),
+                entry: Some(worker.entry),
+                remote: worker.remote,
                 retry: None,
                 lineage: Lineage {
                     parent: Some(parent.task.clone()),
@@ -177,13 +185,32 @@ impl Activation {
             key: &key,
             facts: &facts,
             message: &message,
-            digest: *version.agent.digest(),
+            digest: worker.digest,
             start: Start::Ready,
             parent: Some(Parent { task: parent.task.clone(), root }),
         };
         let (new, _) = intake::new_task(&self.facts.store, draft).await.map_err(|error| unavailable(&error))?;
         self.facts.store.accept(new).await.map_err(|error| unavailable(&error))?;
         Ok(Ok((key.task, Seq::FIRST)))
+    }
+
+    /// Who works on a new message.
+    async fn recipient(&self, to: &str, options: &PeerOptions) -> Result<Result<Recipient, GuestError>, Refusal> {
+        if self.is_elsewhere(to) {
+            let sent = self.sent_elsewhere(to, options).await?;
+            return Ok(sent.map(|(agent, remote)| Recipient {
+                agent,
+                digest: NO_COMPONENT,
+                entry: Entry::elsewhere(),
+                remote: Some(remote),
+            }));
+        }
+        let (agent, version) = match self.local(to) {
+            Ok(local) => local,
+            Err(error) => return Ok(Err(error)),
+        };
+        let entry = self.entry(to, &version)?;
+        Ok(Ok(Recipient { agent, digest: *version.agent.digest(), entry, remote: None }))
     }
 
     /// Entry 0 of a child's journal.
@@ -205,7 +232,11 @@ impl Activation {
     ) -> Result<Result<(TaskId, Seq), GuestError>, Refusal> {
         let key = self.lane.claim().key();
         let children = self.facts.store.children(key).await.map_err(|error| unavailable(&error))?;
-        let child = children.into_iter().find(|(id, agent, _)| id.as_str() == task && agent.as_str() == to);
+        let here = match self.is_elsewhere(to) {
+            true => self.here(to, task).await?,
+            false => task.parse().ok(),
+        };
+        let child = children.into_iter().find(|(id, agent, _)| Some(id) == here.as_ref() && agent.as_str() == to);
         let Some((task, agent, _)) = child else {
             let text = format!("this task has sent no task {task} to {to}");
             return Ok(Err(GuestError::new(ErrorKind::NotFound, "task-id", text)));
@@ -263,9 +294,13 @@ impl Activation {
             let completed = self.facts.store.complete(&self.facts.scope.tenant, &mut task).await;
             completed.map_err(|error| unavailable(&error))?;
         }
-        let bare = match self.facts.registry.version(&view.row.digest).await {
-            Ok(version) => version.agent.card().reply_mode == ReplyMode::Message,
-            Err(_) => false,
+        let (task, bare) = match view.row.digest == NO_COMPONENT {
+            true => self.as_there(task).await?,
+            false => {
+                let version = self.facts.registry.version(&view.row.digest).await;
+                let mode = version.map(|version| version.agent.card().reply_mode);
+                (task, matches!(mode, Ok(ReplyMode::Message)))
+            }
         };
         Ok(Ok(Answer::Peer(answer_of(task, bare))))
     }
@@ -278,15 +313,25 @@ impl Activation {
         cancel(&self.facts.store, &self.facts.scope, child, reason).await.map_err(|error| unavailable(&error))
     }
 
-    /// `peers.names`: the agents of this host that the card asks for.
+    /// `peers.names`: the agents of this host that the card asks for, and those elsewhere that the operator has granted too.
     pub(super) fn peer_names(&self) -> Vec<String> {
         let peers = &self.facts.grants.peers;
         let names = self.facts.registry.names().into_iter().map(|name| name.to_string());
-        names.filter(|name| peers.iter().any(|peer| peer == "*" || peer == name)).collect()
+        let local = names.filter(|name| peers.iter().any(|peer| peer == "*" || peer == name));
+        let granted = AgentGrants::of(&self.facts.all_grants, self.facts.agent.as_str());
+        let elsewhere = granted.peers.into_keys().filter(|name| peers.contains(name));
+        local.chain(elsewhere).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// `peers.card`: what the peer says of itself, in the form of an A2A card.
-    pub(super) fn peer_card(&self, to: &str) -> Result<JsonValue, GuestError> {
+    pub(super) async fn peer_card(&self, to: &str) -> Result<Result<JsonValue, GuestError>, Refusal> {
+        if self.is_elsewhere(to) {
+            return self.card_elsewhere(to).await;
+        }
+        Ok(self.local_card(to))
+    }
+
+    fn local_card(&self, to: &str) -> Result<JsonValue, GuestError> {
         self.granted(to)?;
         let (_, version) = self.local(to)?;
         let card = version.agent.card();
@@ -305,6 +350,17 @@ impl Activation {
             "skills": skills.collect::<Vec<_>>(),
         })))
     }
+}
+
+/// The digest of tasks that no component of this host works on.
+const NO_COMPONENT: Digest = Digest::from_bytes([0; 32]);
+
+/// Who works on a new message.
+struct Recipient {
+    agent: AgentId,
+    digest: Digest,
+    entry: Entry,
+    remote: Option<Remote>,
 }
 
 /// A bare message if the peer answers with one, else its task.

@@ -86,6 +86,14 @@ pub(crate) enum RetryError {
         /// What does not read.
         reason: String,
     },
+    /// Another host's agent worked on it.
+    #[error("task {task} is a message to the peer {to}; try the task again that sent it")]
+    Elsewhere {
+        /// The task.
+        task: TaskId,
+        /// The peer.
+        to: String,
+    },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}; try again")]
     Random(#[from] getrandom::Error),
@@ -124,6 +132,9 @@ pub(crate) async fn retry(
         state => return Err(RetryError::NotOver { task: key.task.clone(), state }),
     }
     let facts = task_facts(&view).request;
+    if let Some(remote) = &facts.remote {
+        return Err(RetryError::Elsewhere { task: key.task.clone(), to: remote.to.clone() });
+    }
     if !facts.entry.as_ref().is_none_or(Entry::is_known) {
         return Err(RetryError::Newer(key.task.clone()));
     }

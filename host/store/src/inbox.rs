@@ -228,14 +228,21 @@ pub(crate) fn put_stop(
     .map(drop)
 }
 
-/// Moves a run to the front, also one that is leased: it stays there when it is released or given back before it has stopped.
-fn make_first(connection: &Connection, key: &TaskKey) -> Result<(), rusqlite::Error> {
-    query(connection, "UPDATE run SET priority = ? WHERE tenant = ? AND task = ?")?
-        .bind(priority::CANCEL)
-        .bind(key.tenant.as_str())
-        .bind(key.task.as_str())
-        .execute()
-        .map(drop)
+/// Moves a run to the front, also one that is leased: it stays there when it is released or given back before it has stopped. One
+/// that was given back until later is not waited for.
+fn make_first(connection: &Connection, key: &TaskKey, now_ms: i64) -> Result<(), rusqlite::Error> {
+    query(
+        connection,
+        "UPDATE run SET priority = ?, due_ms = CASE state WHEN ? THEN min(due_ms, ?) ELSE due_ms END \
+         WHERE tenant = ? AND task = ?",
+    )?
+    .bind(priority::CANCEL)
+    .bind(run_state::READY)
+    .bind(now_ms)
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
+    .execute()
+    .map(drop)
 }
 
 /// Asks a task to stop. One whose agent has done nothing yet is over at once; one that runs is asked; one that is parked, or was
@@ -275,7 +282,7 @@ pub(crate) fn cancel(
         .bind(order.body.as_ref())
         .execute()?;
     }
-    make_first(connection, key)?;
+    make_first(connection, key, order.at.millis())?;
     make_ready(connection, key, order.at.millis())?;
     Ok(Canceling::Asked)
 }

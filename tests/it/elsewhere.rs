@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Builder, Kennel, id_of, state_of, text_of, until};
-use crate::http::WAIT;
+use crate::harness::{Builder, Kennel, call, id_of, message, message_to, state_of, text_of, until};
+use crate::http::{WAIT, exchange};
+use crate::tasks::{refused, shown};
 
 const COMPLETED: &str = "TASK_STATE_COMPLETED";
 const CANCELED: &str = "TASK_STATE_CANCELED";
@@ -303,7 +304,7 @@ fn a_sender_waits_while_the_other_host_is_away() {
     assert_eq!(text_of(&asked["status"]["message"]), "What is your name?");
     forwarder.point(None);
     other.kill9();
-    let mut params = crate::harness::message_to(&id, "Ada");
+    let mut params = message_to(&id, "Ada");
     params["configuration"] = json!({ "returnImmediately": true });
     kennel.result("messenger", "SendMessage", params);
     other.launch();
@@ -329,17 +330,17 @@ fn patient() -> Server {
 fn a_message_leaves_under_one_id_wherever_the_host_is_killed() {
     // Commits of the sender and of the sent task, of which some come before the message leaves and some after.
     let mut repeated = 0;
-    for n in 1..=9 {
+    for n in 1..=6 {
         for when in ["--test-crash-before", "--test-crash-after"] {
             let server = patient();
             let mut kennel = stopped(Kennel::with(&["messenger"]), &server.url(), "");
             kennel.launch_on_trial(&[when, &n.to_string()]);
-            let mut params = crate::harness::message("take partner hello");
-            params["configuration"] = json!({ "returnImmediately": true });
-            let id = kennel.result("messenger", "SendMessage", params)["task"]["id"].as_str().unwrap().to_owned();
+            let request = call("messenger", "SendMessage", message("take partner hello"));
+            // The host ends before it answers; the task is on disk.
+            exchange(kennel.address(), &request, WAIT).ok();
             kennel.dies();
             kennel.launch();
-            let task = kennel.reaches("messenger", &id, COMPLETED);
+            let task = only(&kennel, "messenger", COMPLETED);
             assert_eq!(artifact(&task, "answer"), "Completed done|", "{when} {n}");
             assert_eq!(artifact(&task, "id"), "their-task");
             let sent = server.calls("SendMessage");
@@ -378,11 +379,9 @@ fn an_answer_that_arrived_although_nobody_heard_so_counts() {
         // It arrives, and the answer is lost; the same message again is refused.
         "SendMessage" if before == 1 => Said::Nothing,
         "SendMessage" => Said::Error(-32004),
+        "GetTask" if params["id"] != "their-task" => Said::Error(-32001),
         "GetTask" if before < 2 => Said::Result(there("TASK_STATE_INPUT_REQUIRED", "Who?")),
-        _ => {
-            assert_eq!(params["id"], "their-task");
-            Said::Result(there(COMPLETED, "done"))
-        }
+        _ => Said::Result(there(COMPLETED, "done")),
     });
     let kennel = host(&server.url());
     assert_eq!(artifact(&kennel.ask("messenger", "ada partner hello"), "answer"), "Completed done|");
@@ -420,7 +419,7 @@ fn only_what_card_and_operator_name_is_sent_and_nothing_into_private_networks() 
     let server = patient();
     let mut kennel = Kennel::with(&["messenger"]).stopped();
     kennel.configure(&format!(
-        "[egress]\nallow-private = [\"127.0.0.0/8\"]\n[peers.partner]\nurl = \"{}\"\n[peers.unasked]\nurl = \"{}\"\n\
+        "[peers.partner]\nurl = \"{}\"\n[peers.unasked]\nurl = \"{}\"\n\
          [agents.messenger]\npeers = [\"unasked\", \"http://127.0.0.1:*/agents/open\", \"http://10.0.0.1\", \
          \"http://localhost:*\", \"https://granted.example\"]\n",
         server.url(),
@@ -452,8 +451,28 @@ fn a_host_that_is_not_there_is_tried_until_the_time_of_the_message_is_over() {
     let kennel = host(&format!("http://{nobody}/agents/x"));
     let task = kennel.ask("messenger", "hasty partner hello");
     assert_eq!(failure(&task).0, "timed-out");
-    let children = kennel.task("messenger", &id_of(&task))["metadata"]["urn:kennel:family:1"]["children"].clone();
-    assert_eq!(children.as_array().unwrap().len(), 1);
+    let given_up = child(&kennel, &id_of(&task));
+    until("the end of what it had sent", WAIT, || {
+        shown(kennel.data_folder(), &["why", &given_up]).contains("was canceled").then_some(())
+    });
+    let id = kennel.begin("messenger", "take partner hello");
+    until("a reason", WAIT, || {
+        let all = kennel.task("messenger", &id)["metadata"]["urn:kennel:family:1"]["children"].clone();
+        let waits = all[0].as_str()?.to_owned();
+        shown(kennel.data_folder(), &["why", &waits])
+            .contains("it refuses connections); the next try is in")
+            .then_some(())
+    });
+    assert_eq!(state_of(&kennel.cancel("messenger", &id)), CANCELED);
+    let error = refused(kennel.data_folder(), &["retry", &given_up]);
+    assert!(error.contains("is a message to the peer partner"), "{error}");
+}
+
+/// The task that a task has sent.
+fn child(kennel: &Kennel, id: &str) -> String {
+    let children = kennel.task("messenger", id)["metadata"]["urn:kennel:family:1"]["children"].clone();
+    assert_eq!(children.as_array().unwrap().len(), 1, "{children}");
+    children[0].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -499,17 +518,16 @@ fn what_is_no_a2a_ends_the_task_and_says_what_was_wrong() {
 
 #[test]
 fn what_another_server_says_does_not_pass_for_this_hosts_words() {
-    let server = Server::start(|_, _, _| {
+    let server = Server::start(|method, _, _| {
         let mut task = there(FAILED, "no");
         task["status"]["message"]["metadata"] = json!({ "urn:kennel:error:1": { "kind": "denied" }, "x": 1 });
-        Said::Result(json!({ "task": task }))
+        Said::Result(if method == "SendMessage" { json!({ "task": task }) } else { task })
     });
     let kennel = host(&server.url());
     let task = kennel.ask("messenger", "take partner hello");
     assert_eq!(artifact(&task, "answer"), "Failed no|");
-    let child = kennel.task("messenger", &id_of(&task))["metadata"]["urn:kennel:family:1"]["children"][0].clone();
-    let child = kennel.task("partner", child.as_str().unwrap());
-    assert_eq!(child["status"]["message"]["metadata"], json!({ "x": 1 }), "{child:#}");
+    let events = shown(kennel.data_folder(), &["events", &child(&kennel, &id_of(&task)), "-o", "json"]);
+    assert!(events.contains(r#""metadata":{"x":1}"#) && !events.contains("urn:kennel:error"), "{events}");
 }
 
 #[test]

@@ -42,6 +42,9 @@ pub(crate) enum RehearseError {
     /// Made by a host without journals.
     #[error("the task was made by a kennel without journals, so nothing was recorded")]
     NotRecorded,
+    /// No component of this host worked on it.
+    #[error("an agent elsewhere works on this task, so there is nothing to repeat")]
+    Elsewhere,
     /// The component that the task is pinned to is not there.
     #[error("the component {0} is not stored in this data folder; name a file with --component")]
     NoComponent(Digest),
@@ -74,7 +77,11 @@ pub(crate) async fn rehearse(
 ) -> Result<Rehearsal, RehearseError> {
     let Rehearsed { inspector, key, mut task } = rehearsed;
     let row = &task.view.row;
-    let entry = task_facts(&task.view).request.entry.ok_or(RehearseError::NotRecorded)?;
+    let facts = task_facts(&task.view).request;
+    if facts.remote.is_some() {
+        return Err(RehearseError::Elsewhere);
+    }
+    let entry = facts.entry.ok_or(RehearseError::NotRecorded)?;
     if !Entry::is_known(&entry) {
         return Err(RehearseError::Newer);
     }

@@ -13,6 +13,23 @@
 //!     done()
 //! }
 //! ```
+//!
+//! An agent of another host is addressed by the name that the operator gave it, or by the url of its card; the card of this agent asks
+//! for the name or for a url prefix, and the operator grants it. Its task is known by its id there, and everything else is the same:
+//!
+//! ```
+//! use kennel::prelude::*;
+//!
+//! /// Has a text translated elsewhere.
+//! #[kennel::agent(peers = [("translator", "Another company's."), ("https://agents.example.org/public", "Whoever is best.")])]
+//! fn translate(task: Task) -> Result<Outcome> {
+//!     let name = if task.text().len() < 1000 { "translator" } else { "https://agents.example.org/public/large" };
+//!     let translated = task.peer(name).timeout(hours(2)).ask(task.text())?;
+//!     done_with(translated.text())
+//! }
+//! # use kennel::test::Runner;
+//! # assert_eq!(Runner::new("Hallo").peer("translator", "hello").run(translate).text(), "hello");
+//! ```
 
 use std::fmt;
 use std::time::Duration;
@@ -77,7 +94,7 @@ impl Peer {
         self
     }
 
-    /// Uses a credential for a remote agent, by its name.
+    /// Uses a credential of this agent for one elsewhere, by its name. Without it the operator's own for that peer, if there is one.
     pub fn credential(mut self, name: impl Into<String>) -> Self {
         self.options.credential = Some(name.into());
         self

@@ -145,7 +145,7 @@ impl Task {
 
 /// Work outside.
 impl Task {
-    /// Prepares a message to another agent.
+    /// Prepares a message to another agent: of this host, elsewhere by the operator's name for it, or by the url of its card.
     pub fn peer(&self, name: impl Into<String>) -> Peer {
         Peer::new(name.into())
     }

@@ -343,6 +343,7 @@ fn facts(found: &Found, hosted: bool, now: Timestamp) -> Facts {
         known: found.request().entry.as_ref().is_none_or(Entry::is_known),
         run: run.clone(),
         canceled: cancel.is_some(),
+        peer: found.request().remote.map(|remote| remote.to),
         last,
         ahead: *ahead,
         leased: *leased,

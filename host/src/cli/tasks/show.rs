@@ -51,7 +51,11 @@ fn facts(found: &Found, out: &mut Out<'_>) -> io::Result<()> {
     let now = out.now;
     field(out, "task", row.key.task.as_str())?;
     field(out, "context", row.context.as_str())?;
-    field(out, "agent", &format!("{}  sha-256 {}", row.agent, begin_of(&row.digest)))?;
+    let version = match found.request().remote {
+        Some(_) => "elsewhere".to_owned(),
+        None => format!("sha-256 {}", begin_of(&row.digest)),
+    };
+    field(out, "agent", &format!("{}  {version}", row.agent))?;
     field(out, "owner", if row.owner.is_anonymous() { "anonymous" } else { row.owner.as_str() })?;
     if let Some(retry) = found.request().retry {
         field(out, "retry of", retry.of.as_str())?;

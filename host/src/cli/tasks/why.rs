@@ -31,6 +31,8 @@ pub(super) struct Facts {
     pub(super) run: Option<RunRow>,
     /// Whether somebody asked it to stop.
     pub(super) canceled: bool,
+    /// The agent elsewhere that works on it.
+    pub(super) peer: Option<String>,
     /// The last recorded call.
     pub(super) last: Option<LastCall>,
     /// Runs that are claimed before its own.
@@ -69,6 +71,7 @@ pub(super) enum Case {
     WaitsForMessage,
     Sleeps,
     WaitsForTimer,
+    WaitsForPeer,
     WaitsInCall,
     Due,
     Retrying,
@@ -117,6 +120,8 @@ fn case(facts: &Facts) -> Case {
                 Case::NoHost
             }
         }
+        RunState::Parked if facts.peer.is_some() && facts.state.is_interrupted() => Case::WaitsForAnswer,
+        RunState::Parked if facts.peer.is_some() => Case::WaitsForPeer,
         RunState::Parked => waiting(facts).unwrap_or(Case::WaitsInCall),
         RunState::Ready if !facts.hosted => Case::NoHost,
         RunState::Ready if run.due.is_some_and(|due| due > facts.now) => Case::Retrying,
@@ -224,6 +229,11 @@ fn waits(case: Case, facts: &Facts, said: &str) -> String {
         }
         Case::WaitsForMessage => format!("It waits for its client's next message since {asked}; {goes_on}"),
         Case::Sleeps => format!("It sleeps{until}"),
+        Case::WaitsForPeer => {
+            let peer = short(facts.peer.as_deref().unwrap_or_default(), SAID_MAX);
+            let stops = if facts.canceled { "to stop " } else { "" };
+            format!("It waits for the peer {peer} {stops}since {asked}; the next look is in {}", next_try(facts))
+        }
         Case::WaitsForTimer => format!("It waits for a timer of its own{until}"),
         _ => {
             let name = call.map_or("a call", |call| call.name.as_str());
@@ -297,6 +307,7 @@ mod tests {
             known: true,
             run,
             canceled: false,
+            peer: None,
             last: None,
             ahead: 0,
             leased: 0,
@@ -440,6 +451,19 @@ mod tests {
     fn a_timer_of_wasi() {
         let polls = Facts { last: call("wasi.poll", Some(later(5))), ..working(RunState::Parked) };
         check(&polls, Case::WaitsForTimer, "It waits for a timer of its own until 12:10:05 UTC (in 5 s).");
+    }
+
+    #[test]
+    fn a_task_of_a_peer() {
+        let last = call("remote.send", None).map(|call| LastCall { answered: true, ..call });
+        let parked = RunRow { due: Some(later(5)), ..run(RunState::Parked) };
+        let peer = Some("partner".to_owned());
+        let waits = Facts { last, peer, ..facts(TaskState::Working, Some(parked)) };
+        let text = "It waits for the peer partner since 12:03:04 UTC; the next look is in 5 s.";
+        check(&waits, Case::WaitsForPeer, text);
+        let asks = Facts { state: TaskState::InputRequired, said: "Who?".to_owned(), ..waits };
+        let text = "It waits for its client's answer to “Who?” since 12:03:04 UTC; its lifetime ends in 30 days.";
+        check(&asks, Case::WaitsForAnswer, text);
     }
 
     #[test]

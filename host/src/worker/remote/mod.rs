@@ -235,14 +235,16 @@ impl Step {
                 (_, stopped) => stopped,
             };
         }
+        if self.stand.canceled {
+            return self.look().await;
+        }
         if let Some((n, message)) = self.next_message() {
             return self.send(n, message).await;
         }
-        let asks = self.lane.with_fold(|fold, _| fold.status.state.is_interrupted());
-        if asks && !self.stand.canceled {
-            return self.park(Batch::default(), self.expires, true).await;
+        match self.lane.with_fold(|fold, _| fold.status.state.is_interrupted()) {
+            true => self.park(Batch::default(), self.expires, true).await,
+            false => self.look().await,
         }
-        self.look().await
     }
 
     fn now(&self) -> Timestamp {
@@ -475,6 +477,10 @@ impl Step {
             if !self.lane.with_fold(|fold, _| fold.artifacts.contains(&artifact)) {
                 batch.events.push(self.subject.artifact(artifact, false, true));
             }
+        }
+        if asks && !batch.events.is_empty() {
+            // It went on there without an answer: results come while a task works.
+            batch.events.insert(0, self.subject.status(TaskState::Working, None, self.now()));
         }
         let mark = prompt.filter(|_| state.is_interrupted()).map(|prompt| {
             JsonObject::empty().with(PROMPT_KEY, &kennel_protocol::types::JsonValue::from_value(&prompt.into()))

@@ -98,7 +98,9 @@ impl Stand {
             self.under_way = Some((row.idx, leaving));
         }
         let Some((result, at_us)) = &row.answer else { return Ok(()) };
-        self.under_way = None;
+        if row.call == SEND {
+            self.under_way = None;
+        }
         self.since_us = *at_us;
         match serde_json::from_slice(result).map_err(corrupt)? {
             Came::Interface(interface) => self.interface = Some(interface),

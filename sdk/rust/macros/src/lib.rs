@@ -30,7 +30,7 @@ use proc_macro::TokenStream;
 /// | `reply` | `task`, `message` (a bare message, nothing stored) or `auto` (a message if it is fast) | `task` |
 /// | `mailbox` | `queue` keeps messages that come while it works, `refuse` refuses them | `refuse` |
 /// | `input_modes`, `output_modes` | media types: `["text/plain", "application/json"]` | `["text/plain"]` |
-/// | `peers` | agents it sends messages to: `["flight", ("hotel", "To book rooms.")]` | none |
+/// | `peers` | agents it sends messages to, by name or url prefix: `["flight", ("hotel", "To book rooms.")]` | none |
 /// | `http` | requests it makes: `[("GET https://api.example.com/v1", "To look up prices.")]` | none |
 /// | `credentials` | credentials it uses, by name: `[("calendar", "To see free days.")]` | none |
 /// | `kv` | scopes of durable values: `[agent, (caller, "To remember a language.")]`, of `agent`, `context`, `caller`, `tenant` | none |

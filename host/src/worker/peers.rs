@@ -116,7 +116,7 @@ impl Activation {
 
     /// Whether a name means an agent of another host.
     fn is_elsewhere(&self, to: &str) -> bool {
-        is_elsewhere(&AgentGrants::of(&self.facts.all_grants, self.facts.agent.as_str()), to)
+        is_elsewhere(&self.facts.all_grants, self.facts.agent.as_str(), to)
     }
 
     /// Whether the card asks for the peer.

@@ -64,8 +64,10 @@ impl Guarded {
         request
     }
 
-    fn check(&self, url: &str) -> Result<(), FetchError> {
-        self.egress.check(&self.place.policy, &self.request("POST", url))
+    /// Whether a request would leave.
+    fn check(&self, url: &str) -> Result<(), GuestError> {
+        let checked = self.egress.check(&self.place.policy, &self.request("POST", url));
+        checked.map_err(|error| not_sent(&self.place.to, &error))
     }
 }
 
@@ -102,7 +104,7 @@ impl Line {
             GuestError::new(ErrorKind::Unavailable, "egress", format!("this host can send nothing: {error}"))
         })?;
         let way = Arc::new(Guarded { egress, place });
-        way.check(&way.place.url).map_err(|error| not_sent(&way.place.to, &error))?;
+        way.check(&way.place.url)?;
         let options = Options { way: Some(Arc::clone(&way) as Arc<dyn Way>), ..Options::default() };
         Ok(Line { way, options })
     }
@@ -111,14 +113,12 @@ impl Line {
     pub(crate) async fn connect(&self) -> Result<Client, Fault> {
         let connected = Client::connect_with(&self.way.place.url, self.options.clone()).await;
         let client = connected.map_err(|error| self.fault(&error, "peer.card"))?;
-        match self.way.check(client.endpoint()) {
-            Ok(()) => Ok(client),
-            Err(error) => {
-                let mut error = not_sent(&self.way.place.to, &error);
-                error.message = format!("{}; its card leads to {}", error.message, client.endpoint());
-                Err(Fault::Final(error))
-            }
-        }
+        let leads = |error: GuestError| {
+            let message = format!("{}; its card leads to {}", error.message, client.endpoint());
+            Fault::Final(GuestError { message, ..error })
+        };
+        self.way.check(client.endpoint()).map_err(leads)?;
+        Ok(client)
     }
 
     /// The interface that a card has led to before.

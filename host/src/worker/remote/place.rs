@@ -2,6 +2,7 @@
 //!
 //! Asked again whenever something leaves, so a grant that was taken back holds at once. Never here: connections (`exchange.rs`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kennel_egress::{Credential, Policy, Rule};
@@ -23,9 +24,10 @@ pub(crate) struct Place {
     pub(crate) credential: Option<Credential>,
 }
 
-/// Whether a name means an agent elsewhere. The operator's names go before those of this host's agents.
-pub(crate) fn is_elsewhere(granted: &AgentGrants, to: &str) -> bool {
-    to.contains("://") || granted.peers.contains_key(to)
+/// Whether an agent means one elsewhere by a name. The operator's names go before those of this host's agents.
+pub(crate) fn is_elsewhere(all: &BTreeMap<String, AgentGrants>, agent: &str, to: &str) -> bool {
+    let mut granted = ["*", agent].into_iter().filter_map(|of| all.get(of));
+    to.contains("://") || granted.any(|granted| granted.peers.contains_key(to))
 }
 
 /// The place, if the sender may send messages there.

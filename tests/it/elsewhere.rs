@@ -346,7 +346,7 @@ fn a_message_leaves_under_one_id_wherever_the_host_is_killed() {
 
 #[test]
 fn a_message_whose_answer_the_host_did_not_live_to_see_is_sent_again_under_its_id() {
-    let (killed, wait) = std::sync::mpsc::channel::<()>();
+    let (killed, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let wait = Mutex::new(wait);
     let server = Server::start(move |method, _, before| match method {
         "SendMessage" if before == 0 => {

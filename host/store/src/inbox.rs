@@ -212,18 +212,24 @@ pub(crate) fn put_stop(
     rev: i64,
     stop: &ChildStop,
 ) -> Result<(), rusqlite::Error> {
-    let n = next_number(connection, parent)?;
+    let body = serde_json::to_vec(stop).map_err(decode)?;
+    put(connection, parent, rev, inbox_kind::CHILD, &body)
+}
+
+/// Puts a row of the host's own into an inbox: what is no client's message.
+fn put(connection: &Connection, key: &TaskKey, rev: i64, kind: i64, body: &[u8]) -> Result<(), rusqlite::Error> {
+    let n = next_number(connection, key)?;
     query(
         connection,
         "INSERT INTO inbox (tenant, task, n, kind, at_seq, taken_seq, message_id, hash, blobs, body) \
          VALUES (?, ?, ?, ?, ?, NULL, '', x'', 0, ?)",
     )?
-    .bind(parent.tenant.as_str())
-    .bind(parent.task.as_str())
+    .bind(key.tenant.as_str())
+    .bind(key.task.as_str())
     .bind(n)
-    .bind(inbox_kind::CHILD)
+    .bind(kind)
     .bind(rev)
-    .bind(serde_json::to_vec(stop).map_err(decode)?)
+    .bind(body)
     .execute()
     .map(drop)
 }
@@ -268,19 +274,7 @@ pub(crate) fn cancel(
         return Ok(Canceling::Ended);
     }
     if !cancel_waits(connection, key)? {
-        let n = next_number(connection, key)?;
-        query(
-            connection,
-            "INSERT INTO inbox (tenant, task, n, kind, at_seq, taken_seq, message_id, hash, blobs, body) \
-             VALUES (?, ?, ?, ?, ?, NULL, '', x'', 0, ?)",
-        )?
-        .bind(key.tenant.as_str())
-        .bind(key.task.as_str())
-        .bind(n)
-        .bind(inbox_kind::CANCEL)
-        .bind(seen.rev)
-        .bind(order.body.as_ref())
-        .execute()?;
+        put(connection, key, seen.rev, inbox_kind::CANCEL, &order.body)?;
     }
     make_first(connection, key, order.at.millis())?;
     make_ready(connection, key, order.at.millis())?;

@@ -27,6 +27,8 @@ use crate::work::Accept;
 const ROWS_MAX: usize = 64;
 /// Bytes that may wait before a host call waits too.
 const BYTES_MAX: usize = 256 << 10;
+/// Events that are read at once of what others have written.
+const PAGE: u32 = 64;
 /// Pauses between tries while the store does not take a commit.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -664,24 +666,37 @@ impl Lane {
         if at.ver <= stands.ver {
             return Ok(());
         }
-        let after = stands.rev;
-        let events = match self.shared.store.events_after(self.shared.claim.key(), after, u32::MAX).await {
-            Ok(events) => events,
-            Err(error) => return self.unserved(&error),
-        };
-        let mut state = self.state();
-        for row in events.iter().filter(|row| row.seq <= at.rev) {
-            let applied = serde_json::from_slice(&row.body).map_err(|error| error.to_string()).and_then(|event| {
-                Arc::make_mut(&mut state.fold).apply(row.seq, &event).map_err(|error| error.to_string())
-            });
-            if let Err(reason) = applied {
-                drop(state);
-                return self.give_up(reason);
-            }
+        let mut seen = stands.rev;
+        while seen < at.rev {
+            seen = self.take_over(seen, at.rev).await?;
         }
+        let mut state = self.state();
         state.at = at;
         state.last = at.rev;
         Ok(())
+    }
+
+    /// Folds a page of the events after one seq and up to another; returns the last of them.
+    async fn take_over(&self, after: Seq, last: Seq) -> Result<Seq, Dead> {
+        let events = match self.shared.store.events_after(self.shared.claim.key(), after, PAGE).await {
+            Ok(events) => events,
+            Err(error) => return self.unserved(&error),
+        };
+        let mut seen = after;
+        for row in events.iter().take_while(|row| row.seq <= last) {
+            let applied = serde_json::from_slice(&row.body).map_err(|error| error.to_string()).and_then(|event| {
+                let mut state = self.state();
+                Arc::make_mut(&mut state.fold).apply(row.seq, &event).map_err(|error| error.to_string())
+            });
+            if let Err(reason) = applied {
+                return self.give_up(reason);
+            }
+            seen = row.seq;
+        }
+        if seen == after {
+            return self.give_up(format!("the log has no event {}", after.next()));
+        }
+        Ok(seen)
     }
 
     /// Where the log stands on disk.

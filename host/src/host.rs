@@ -28,7 +28,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// How often it looks.
 const LOCK_LOOK: Duration = Duration::from_millis(200);
 
-/// Why a host does not start.
+/// Why a host does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The database.
@@ -40,6 +40,12 @@ pub enum ServeError {
     /// The agents folder.
     #[error(transparent)]
     Agents(#[from] FolderError),
+    /// The store's writer is gone: nothing can be accepted or shown any more.
+    #[error(
+        "the writer of the database panicked, in the words above; nothing can be written any more, so this host ends. What was answered is \
+         on disk: start it again, and running work goes on"
+    )]
+    Writer,
     /// The address.
     #[error("cannot listen on {address}: {source}; choose another with --listen (port 0 takes a free one)")]
     Listen {
@@ -122,6 +128,12 @@ impl Host {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns when the host has lost its store, with the reason to end.
+    pub async fn broken(&self) -> ServeError {
+        self.store.broken().await;
+        ServeError::Writer
     }
 
     /// Stops in order: no new connections, running work for the drain time, streams, connections, the store.

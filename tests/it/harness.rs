@@ -353,6 +353,13 @@ impl Kennel {
 
     /// Waits for a process that ends itself, as by kill -9: what it had said.
     pub(crate) fn dies(&mut self) -> String {
+        let (status, said) = self.ends();
+        assert!(status.code().is_none(), "it ended with {status}:\n{}", tail(&said));
+        said
+    }
+
+    /// Waits for a process that ends itself and is not content: how, and what it had said.
+    pub(crate) fn ends(&mut self) -> (ExitStatus, String) {
         let mut process = self.process.take().expect("the host runs");
         let status = ended(&mut process.child, WAIT);
         if status.is_none() {
@@ -360,8 +367,8 @@ impl Kennel {
         }
         let said = process.said();
         let status = status.unwrap_or_else(|| panic!("the host lives:\n{}", tail(&said)));
-        assert!(!status.success() && status.code().is_none(), "it ended with {status}:\n{}", tail(&said));
-        said
+        assert!(!status.success(), "it ended with {status}:\n{}", tail(&said));
+        (status, said)
     }
 
     /// Whether the process has ended by itself.

@@ -69,6 +69,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            error = host.broken() => return Err(error.into()),
         }
     }
     host.stop().await;

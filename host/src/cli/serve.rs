@@ -86,6 +86,9 @@ struct TrialArgs {
     /// End as by kill -9 right before the N-th COMMIT of an agent's work; for tests
     #[arg(long, hide = true, value_name = "N", conflicts_with = "test_crash_after")]
     test_crash_before: Option<u32>,
+    /// Panic in the store's writer at the N-th COMMIT of an agent's work; for tests
+    #[arg(long, hide = true, value_name = "N", conflicts_with_all = ["test_crash_after", "test_crash_before"])]
+    test_panic_at: Option<u32>,
     /// Commit each effect of an agent by itself; for tests
     #[arg(long, hide = true)]
     test_commit_each: bool,
@@ -103,6 +106,7 @@ struct TrialArgs {
 impl From<TrialArgs> for Trial {
     fn from(args: TrialArgs) -> Trial {
         let crash = args.test_crash_after.map(Crash::After).or(args.test_crash_before.map(Crash::Before));
+        let crash = crash.or(args.test_panic_at.map(Crash::Panic));
         Trial {
             store: kennel_store::Trial { crash, pages_max: args.test_max_pages },
             pace: if args.test_commit_each { Pace::Each } else { Pace::Merged },
@@ -152,6 +156,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: no new work; running work may end"),
         _ = interrupt.recv() => tracing::info!("SIGINT: no new work; running work may end"),
+        error = host.broken() => return Err(error.into()),
     }
     tokio::select! {
         () = host.stop() => Ok(()),

@@ -50,6 +50,7 @@ pub struct Store {
     handle: WriterHandle,
     closing: CancellationToken,
     running: Mutex<Option<Running>>,
+    broken: CancellationToken,
     readers: Arc<Readers>,
     wakes: Arc<Wakes>,
     clock: Clock,
@@ -82,7 +83,7 @@ impl Store {
         let Opened { connection, readers, lock } = opened.map_err(|error| fault(error.to_string()))??;
         let readers = Arc::new(readers);
         let wakes = Wakes::new(options.pokes);
-        let closing = CancellationToken::new();
+        let (closing, broken) = (CancellationToken::new(), CancellationToken::new());
         #[cfg(test)]
         let faults = Arc::new(writer::Faults::default());
         let (handle, writing) = writer::start(writer::Parts {
@@ -92,6 +93,7 @@ impl Store {
             crash: trial.crash,
             #[cfg(test)]
             faults: Arc::clone(&faults),
+            broken: broken.clone(),
         })
         .map_err(|error| fault(error.to_string()))?;
         #[expect(clippy::disallowed_methods, reason = "awaited in close")]
@@ -101,6 +103,7 @@ impl Store {
             closing,
             running: Mutex::new(Some(Running { writing, sweeping })),
             readers,
+            broken,
             wakes,
             clock: options.clock,
             suspects: claims::Suspects::default(),
@@ -130,6 +133,11 @@ impl Store {
     /// The host's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    /// Returns when the writer has panicked: then nothing is written any more, and the process should end.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
+    }
+
     }
 
     /// Registers interest in a task's commits; before reading, so that none is missed.

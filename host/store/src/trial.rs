@@ -11,7 +11,7 @@ pub struct Trial {
     pub pages_max: Option<u32>,
 }
 
-/// Where the process ends, as by kill -9: nothing is told, flushed or closed. Counted are the groups that hold a commit of a claim
+/// Where the process ends, as by kill -9 but for [`Crash::Panic`]: nothing is told, flushed or closed. Counted are the groups that hold a commit of a claim
 /// holder, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
@@ -19,6 +19,8 @@ pub enum Crash {
     Before(u32),
     /// The COMMIT of this group has returned, and nobody knows yet.
     After(u32),
+    /// Not the process ends by itself, but the writer panics before the COMMIT of this group.
+    Panic(u32),
 }
 
 /// The groups counted so far.
@@ -37,6 +39,7 @@ impl Crashing {
     pub(crate) fn before(&mut self, entries: &[Entry]) {
         self.groups += u32::from(entries.iter().any(|entry| matches!(entry.op(), Op::Commit(_))));
         self.end_if(Crash::Before(self.groups));
+        assert!(self.at != Some(Crash::Panic(self.groups)), "a test asked the writer to panic");
     }
 
     /// It has been committed.

@@ -25,6 +25,7 @@ fn start(connection: Connection) -> WriterHandle {
         wakes: Wakes::new(Pokes::On),
         now: kennel_protocol::Timestamp::from_millis(EPOCH_MS + 1),
         crash: None,
+        broken: Default::default(),
         faults: Arc::new(Faults::default()),
     })
     .unwrap();

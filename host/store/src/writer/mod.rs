@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
 use crate::journal::NewCall;
@@ -370,8 +371,21 @@ pub(crate) struct Parts {
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) now: Timestamp,
     pub(crate) crash: Option<Crash>,
+    /// Cancelled when the writer panics.
+    pub(crate) broken: CancellationToken,
     #[cfg(test)]
     pub(crate) faults: Arc<Faults>,
+}
+
+/// Tells of a panic: dropped by it.
+struct Alarm(CancellationToken);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
 }
 
 /// Starts the writer with its own connection, which it gives back at its end.
@@ -388,7 +402,9 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(WriterHandle, oneshot::Rec
         faults: parts.faults,
     };
     let (give_back, given_back) = oneshot::channel();
+    let alarm = Alarm(parts.broken);
     run_apart(async move {
+        let _alarm = alarm;
         // A store that was dropped without being closed does not want it.
         give_back.send(writer.run(inbound).await).ok();
     })?;

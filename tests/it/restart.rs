@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -278,6 +279,54 @@ fn a_damaged_database_is_refused_with_a_cure() {
     std::fs::write(&database, whole).unwrap();
     kennel.launch();
     assert_eq!(kennel.result("echo", "ListTasks", json!({}))["totalSize"], 1);
+}
+
+#[test]
+fn a_database_is_looked_over_beside_a_host_and_without_one() {
+    let doctor = |data: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kennel")).args(["doctor", "--data"]).arg(data).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap()).concat();
+        (output.status.code(), said)
+    };
+    let mut kennel = Kennel::start(&["echo"]);
+    for n in 0..50 {
+        kennel.ask("echo", &format!("hello {n}"));
+    }
+    let data = kennel.data_folder().to_owned();
+    let (code, said) = doctor(&data);
+    assert!(code == Some(0) && said.contains("is whole"), "{code:?} {said}");
+    kennel.stop();
+    let database = data.join("kennel.db");
+    let whole = std::fs::read(&database).unwrap();
+    let mut torn = whole.clone();
+    let middle = torn.len() / 2;
+    torn[middle..middle + 8192].fill(0xA5);
+    std::fs::write(&database, torn).unwrap();
+    let (code, said) = doctor(&data);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("damaged") && said.contains("restore the last backup"), "{said}");
+    std::fs::write(&database, whole).unwrap();
+    assert_eq!(doctor(&data).0, Some(0));
+    assert_eq!(doctor(&data.join("nowhere")).0, Some(1));
+    kennel.launch();
+}
+
+#[test]
+fn a_host_whose_writer_panics_ends_and_says_so() {
+    let mut kennel = Kennel::with(&["echo"]).stopped();
+    kennel.launch_on_trial(&["--test-panic-at", "1"]);
+    // Accepted, but its end is never written; the answer may be lost with the host.
+    let asked = exchange(kennel.address(), &call("echo", "SendMessage", message("hello")), WAIT);
+    assert!(asked.is_err() || !asked.unwrap().text().contains(COMPLETED));
+    let (status, said) = kennel.ends();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("panicked") && said.contains("the writer of the database panicked"), "{said}");
+    kennel.launch();
+    until("the end of the work that had begun", WAIT, || {
+        let listed = kennel.result("echo", "ListTasks", json!({}));
+        assert_eq!(listed["totalSize"], 1);
+        (state_of(&listed["tasks"][0]) == COMPLETED).then_some(())
+    });
 }
 
 /// Runs a statement in the database of a host that does not run.

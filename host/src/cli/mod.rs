@@ -3,6 +3,7 @@
 mod a2a;
 pub mod build;
 mod demo;
+mod doctor;
 pub mod embedded;
 pub mod new;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Talk to an A2A agent
     A2a(a2a::A2aArgs),
+    /// Look a host's database over, from end to end
+    Doctor(doctor::DoctorArgs),
     /// Look at a host's tasks, try them again, rehearse them
     Tasks(tasks::TasksArgs),
 }
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
             Command::New(args) => new::run(&args),
             Command::Build(args) => build::run(args).await,
             Command::A2a(args) => a2a::run(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Tasks(args) => tasks::run(args).await,
         }
     })

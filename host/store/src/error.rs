@@ -107,6 +107,7 @@ const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_MISMATCH: i32 = 20;
 const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_NOTADB: i32 = 26;
+const SQLITE_INTERRUPT: i32 = 9;
 
 /// The primary result code of SQLite, if the error is its own.
 fn code(error: &rusqlite::Error) -> Option<i32> {
@@ -131,4 +132,9 @@ pub(crate) fn is_data_fault(error: &rusqlite::Error) -> bool {
 /// Whether the file itself is damaged.
 pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
     matches!(code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
+}
+
+/// Whether the statement was broken off by ourselves.
+pub(crate) fn is_interrupted(error: &rusqlite::Error) -> bool {
+    code(error) == Some(SQLITE_INTERRUPT)
 }

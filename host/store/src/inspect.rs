@@ -125,6 +125,11 @@ impl Inspector {
         Ok(Inspector { readers: opened.map_err(fault)?? })
     }
 
+    /// Looks at every page and row of the database, however long that takes: what is wrong, the first few faults of it.
+    pub async fn look_over(&self) -> Result<Vec<String>, StoreError> {
+        self.readers.read(open::look_over).await
+    }
+
     /// Tasks, newest first.
     pub async fn tasks(&self, tenant: &TenantId, filter: &TaskFilter) -> Result<Vec<TaskLine>, StoreError> {
         let (tenant, filter) = (tenant.clone(), filter.clone());

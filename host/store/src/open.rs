@@ -3,14 +3,14 @@
 use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fs4::fs_std::FileExt;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::db::Readers;
-use crate::error::{OpenError, is_corrupt};
+use crate::error::{OpenError, StoreError, is_corrupt, is_interrupted};
 
 /// The schema, step by step; a step that was released is never edited.
 pub(crate) const MIGRATIONS: &[&str] = &[
@@ -29,6 +29,12 @@ const SQLITE_NEEDED: (&str, i32) = ("3.51.3", 3_051_003);
 const READERS: usize = 4;
 /// How long a connection waits for one of another process, such as a backup, that has locked the file.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How long a start looks over the file.
+const CHECK_TIME: Duration = Duration::from_millis(100);
+/// Steps of SQLite between two looks at the clock.
+const CHECK_STEPS: i32 = 1_000;
+/// Faults that a whole look tells of.
+const FAULTS_MAX: u32 = 20;
 /// KiB of pages that each connection keeps. The system keeps the file in memory too, so this need only hold what is used all the time;
 /// mapping the file instead would make all of it look like the host's own memory.
 const CACHE_KIB: i64 = 16 << 10;
@@ -135,15 +141,35 @@ fn migrate(connection: &mut Connection, database: &Path) -> Result<(), OpenError
     Ok(())
 }
 
-/// A quick look over the file: a damaged one is refused before anybody is served from it.
+/// A look over the file, as far as it gets in [`CHECK_TIME`]: a damaged one is refused before anybody is served from it. Header, length and
+/// schema are looked at whatever the size, and a small file from end to end. Of a large one the rest is [`look_over`]'s: reading
+/// gigabytes would keep every restart from its work, and an end by kill -9 damages nothing.
 fn check_file(connection: &Connection, database: &Path) -> Result<(), OpenError> {
-    let found: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| refuse(database, &error))?;
-    if found == "ok" {
-        return Ok(());
+    let until = Instant::now() + CHECK_TIME;
+    let fault = |error: rusqlite::Error| refuse(database, &error);
+    connection.progress_handler(CHECK_STEPS, Some(move || Instant::now() >= until)).map_err(fault)?;
+    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    connection.progress_handler(0, None::<fn() -> bool>).map_err(fault)?;
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(reason) => Err(OpenError::Corrupt { path: database.to_owned(), reason }),
+        Err(error) if is_interrupted(&error) => {
+            tracing::debug!(database = %database.display(), "too large to be looked over whole at a start");
+            Ok(())
+        }
+        Err(error) => Err(fault(error)),
     }
-    Err(OpenError::Corrupt { path: database.to_owned(), reason: found })
+}
+
+/// Looks at every page and row, however long that takes. Returns what is wrong, the first few faults of it.
+pub(crate) fn look_over(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut check = connection.prepare(&format!("PRAGMA integrity_check({FAULTS_MAX})"))?;
+    let found = check.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<String>, _>>();
+    match found {
+        Ok(found) => Ok(found.into_iter().filter(|line| line != "ok").collect()),
+        Err(error) if is_corrupt(&error) => Ok(vec![error.to_string()]),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(crate) fn refuse(database: &Path, error: &rusqlite::Error) -> OpenError {

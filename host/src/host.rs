@@ -87,7 +87,7 @@ impl Host {
         let memory_pressure = sandbox.memory_pressure();
         let registry =
             Arc::new(Registry::new(Arc::clone(&store), sandbox, settings.default_agent.clone(), allowed.clone()));
-        let mut folder = Folder::new(&settings.agents, Arc::clone(&registry));
+        let mut folder = Folder::new(&settings.agents, Arc::clone(&registry), settings.limits.compiled_bytes_max);
         folder.load().await?;
         let live_max = usize::try_from(settings.limits.live_instances_max).unwrap_or(usize::MAX);
         let broker = Arc::new(Broker::new(live_max));

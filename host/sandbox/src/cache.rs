@@ -3,12 +3,14 @@
 //! Never here: trust in the folder. Every file carries a MAC under a key of this host; one that does not fit, or cannot be
 //! read, is as good as none. Called by `load.rs`, off the request path.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use hmac::{Hmac, Mac};
 use kennel_protocol::Digest;
@@ -28,6 +30,15 @@ pub(crate) struct Cache {
     key: [u8; KEY_BYTES],
     /// Makes the names of temporary files unique within the process.
     written: AtomicU64,
+}
+
+/// A file of the folder.
+struct Kept {
+    name: String,
+    /// The component; none: half a file that an end of the host has left.
+    digest: Option<Digest>,
+    bytes: u64,
+    written: SystemTime,
 }
 
 /// Bytes that this host wrote itself: their MAC was checked.
@@ -75,6 +86,50 @@ impl Cache {
             let _removed = fs::remove_file(&temporary);
         }
         written
+    }
+
+    /// Removes what nobody needs, the oldest first, until the folder has no more than `bytes_max` bytes or only what is needed; returns
+    /// how many bytes went. What was compiled for another processor or release is needed with its component: a host may go back to it.
+    pub(crate) fn prune(&self, needed: &HashSet<Digest>, bytes_max: u64) -> io::Result<u64> {
+        let mut files = self.files()?;
+        let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let before = bytes;
+        files.retain(|file| file.digest.is_none_or(|digest| !needed.contains(&digest)));
+        files.sort_by_key(|file| file.written);
+        for file in files {
+            if bytes <= bytes_max {
+                break;
+            }
+            fs::remove_file(self.dir.join(&file.name))?;
+            bytes -= file.bytes;
+            tracing::info!(
+                file = file.name,
+                bytes = file.bytes,
+                "a compiled component that no agent and no task needs was removed"
+            );
+        }
+        Ok(before - bytes)
+    }
+
+    /// Bytes of the folder.
+    pub(crate) fn bytes(&self) -> io::Result<u64> {
+        Ok(self.files()?.iter().map(|file| file.bytes).sum())
+    }
+
+    /// All files but the key.
+    fn files(&self) -> io::Result<Vec<Kept>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            // One that went meanwhile needs no room; a name that is not UTF-8 is not ours.
+            let (Ok(metadata), Ok(name)) = (entry.metadata(), entry.file_name().into_string()) else { continue };
+            if name == KEY_FILE || !metadata.is_file() {
+                continue;
+            }
+            let digest = name.split_once('-').and_then(|(digest, _)| digest.parse().ok());
+            files.push(Kept { digest, bytes: metadata.len(), written: metadata.modified()?, name });
+        }
+        Ok(files)
     }
 
     fn check<'a>(&self, name: &str, file: &'a [u8]) -> Option<Authentic<'a>> {

@@ -2,6 +2,7 @@
 //!
 //! Never here: names, versions and grants of agents; the registry knows those. Made once by `host::serve`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -139,6 +140,17 @@ impl Sandbox {
         });
         let card = described.await.map_err(|error| LoadError::Host(error.to_string()))??;
         Ok(Agent(Arc::new(Version { digest, card, plugin, sandbox: Arc::clone(self) })))
+    }
+
+    /// Bytes of all compiled components that are kept. Blocks: it looks at each file.
+    pub fn compiled_bytes(&self) -> std::io::Result<u64> {
+        self.workshop.cache.bytes()
+    }
+
+    /// Removes compiled components that are not needed, the oldest first, while there are more than `bytes_max` bytes of all; returns how
+    /// many bytes went. One that is asked for later is compiled again. Blocks.
+    pub fn prune_compiled(&self, needed: &HashSet<Digest>, bytes_max: u64) -> std::io::Result<u64> {
+        self.workshop.cache.prune(needed, bytes_max)
     }
 
     /// How many guests wait for memory now: that of others which hold a reservation ([`crate::Control::holds_memory`]) and

@@ -220,6 +220,8 @@ pub struct HostLimits {
     pub task: TaskLimits,
     /// Bytes of all keys and values of one scope of `kv`: values are for what agents remember, not for files.
     pub kv_bytes_max: u64,
+    /// Bytes of compiled components in the data folder, beyond which those go that no agent and no task needs.
+    pub compiled_bytes_max: u64,
     /// Bytes of a request body: the largest call of an agent has the same bound.
     pub body_bytes_max: usize,
     /// How long a client may take to send a request's headers.
@@ -255,6 +257,7 @@ impl Default for HostLimits {
         HostLimits {
             task: TaskLimits::default(),
             kv_bytes_max: 64 << 20,
+            compiled_bytes_max: 1 << 30,
             body_bytes_max: 16 << 20,
             header_time_max: Duration::from_secs(10),
             body_time_max: Duration::from_secs(60),

@@ -46,6 +46,10 @@ pub(crate) struct Folder {
     unset: HashSet<AgentId>,
     /// Files whose names cannot be served, so that each is said once.
     misnamed: HashSet<PathBuf>,
+    /// Bytes of compiled components that are kept though nobody needs them.
+    compiled_bytes_max: u64,
+    /// Whether something was loaded since the compiled components were last looked at.
+    untidy: bool,
 }
 
 struct Found {
@@ -56,9 +60,10 @@ struct Found {
 
 impl Folder {
     /// A folder that has not been looked at.
-    pub(crate) fn new(path: &Path, registry: Arc<Registry>) -> Folder {
+    pub(crate) fn new(path: &Path, registry: Arc<Registry>, compiled_bytes_max: u64) -> Folder {
         let (seen, read, unset, misnamed) = Default::default();
-        Folder { path: path.to_owned(), registry, seen, read, unset, misnamed }
+        let path = path.to_owned();
+        Folder { path, registry, seen, read, unset, misnamed, compiled_bytes_max, untidy: false }
     }
 
     /// Loads what lies in the folder before the host begins to serve.
@@ -95,6 +100,9 @@ impl Folder {
                     tracing::warn!(%error, "the agents serve on; looking again");
                 }
                 Err(_) => {}
+            }
+            if std::mem::take(&mut self.untidy) {
+                self.registry.tidy(self.compiled_bytes_max).await;
             }
         }
     }
@@ -153,7 +161,10 @@ impl Folder {
         let name = &file.name;
         match self.registry.install(name, bytes).await {
             Ok(Installed::Same) => {}
-            Ok(done) => tracing::info!(agent.id = %name, ?done, "an agent is served"),
+            Ok(done) => {
+                self.untidy = true;
+                tracing::info!(agent.id = %name, ?done, "an agent is served");
+            }
             Err(error) => {
                 tracing::warn!(agent.id = %name, file = %file.path.display(), "an agent is refused: {error}");
                 if let RegistryError::Settings(_) = error {

@@ -38,6 +38,9 @@ pub enum RegistryError {
     /// The operator has not set what the agent cannot do without.
     #[error(transparent)]
     Settings(#[from] MissingSettings),
+    /// The folder of compiled components.
+    #[error("the folder of compiled components cannot be used: {0}")]
+    Compiled(std::io::Error),
     /// No component of that digest is stored.
     #[error("the component {0} is not stored on this host")]
     Missing(Digest),
@@ -214,6 +217,32 @@ impl Registry {
         self.store.remove_agent(&self.tenant, name).await?;
         self.active.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
+    }
+
+    /// Removes compiled components that no agent and no task needs, if there is more than `bytes_max` of all. What fails is tried again
+    /// when the next agent has been loaded.
+    pub(crate) async fn tidy(&self, bytes_max: u64) {
+        if let Err(error) = self.prune(bytes_max).await {
+            tracing::warn!(%error, "compiled components could not be pruned");
+        }
+    }
+
+    async fn prune(&self, bytes_max: u64) -> Result<(), RegistryError> {
+        if self.apart(|sandbox| sandbox.compiled_bytes()).await? > bytes_max {
+            let needed = self.store.needed_versions(&self.tenant).await?;
+            self.apart(move |sandbox| sandbox.prune_compiled(&needed, bytes_max)).await?;
+        }
+        Ok(())
+    }
+
+    /// Does something with the sandbox's files on a thread where it may block.
+    async fn apart<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Sandbox) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let sandbox = Arc::clone(&self.sandbox);
+        let done = tokio::task::spawn_blocking(move || act(&sandbox)).await;
+        done.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(RegistryError::Compiled)
     }
 
     /// Agents that are stored as active but no longer served, because their files went away while the host was down.

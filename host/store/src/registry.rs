@@ -1,5 +1,7 @@
 //! Which version of an agent is the active one, and the components themselves (as blobs).
 
+use std::collections::HashSet;
+
 use kennel_protocol::{AgentId, Digest, TenantId};
 use rusqlite::Connection;
 
@@ -52,4 +54,16 @@ pub(crate) fn all(connection: &Connection, tenant: &TenantId) -> Result<Vec<Agen
     query(connection, "SELECT name, digest FROM agent WHERE tenant = ? ORDER BY name")?
         .bind(tenant.as_str())
         .all(|row| Ok(AgentRow { name: claims::id(text(row, 0)?)?, digest: claims::digest(bytes(row, 1)?)? }))
+}
+
+/// The versions that are active, and those that tasks go on with.
+pub(crate) fn needed(connection: &Connection, tenant: &TenantId) -> Result<HashSet<Digest>, StoreError> {
+    let digests = query(
+        connection,
+        "SELECT digest FROM agent WHERE tenant = ?1 UNION SELECT task.digest FROM run \
+         JOIN task ON task.tenant = run.tenant AND task.id = run.task WHERE run.tenant = ?1",
+    )?
+    .bind(tenant.as_str())
+    .all(|row| Ok::<_, StoreError>(claims::digest(bytes(row, 0)?)?))?;
+    Ok(digests.into_iter().collect())
 }

@@ -133,11 +133,11 @@ impl Store {
     /// The host's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
     /// Returns when the writer has panicked: then nothing is written any more, and the process should end.
     pub async fn broken(&self) {
         self.broken.cancelled().await;
-    }
-
     }
 
     /// Registers interest in a task's commits; before reading, so that none is missed.
@@ -457,6 +457,12 @@ impl Store {
     pub async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         let (tenant, digest) = (tenant.clone(), *digest);
         self.readers.read(move |connection| blob::get(connection, &tenant, &digest)).await
+    }
+
+    /// The versions that are active, and those that tasks go on with. Looks at each task that is not over.
+    pub async fn needed_versions(&self, tenant: &TenantId) -> Result<HashSet<Digest>, StoreError> {
+        let tenant = tenant.clone();
+        self.readers.read(move |connection| registry::needed(connection, &tenant)).await
     }
 }
 

@@ -1,11 +1,13 @@
 //! What is loaded, what is refused and why, and what the cache keeps.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kennel_protocol::Digest;
 
 use super::fixture::{Card, GuestText, Home, Worker, component_of, guest, open, start};
 use crate::cache::Cache;
@@ -224,4 +226,30 @@ async fn many_loads_at_once_are_done_one_after_another() {
     let loaded = futures_util::future::join_all(loads).await;
     assert!(loaded.iter().all(Result::is_ok));
     assert_eq!(home.compiled().len(), 1);
+}
+
+#[test]
+fn compiled_components_that_nobody_needs_go_oldest_first_when_there_is_too_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let digests: Vec<Digest> = (0..5).map(|n| Digest::from_bytes([n; 32])).collect();
+    let file = |n: usize| dir.path().join(format!("{}-plain-0123456789abcdef.cwasm", digests[n]));
+    let half = dir.path().join(format!(".{}-plain-0123456789abcdef.cwasm.1-0", digests[4]));
+    let written = |path: &PathBuf, age_s: u64| {
+        fs::write(path, [0; 1_000]).unwrap();
+        let at = fs::metadata(path).unwrap().modified().unwrap() - std::time::Duration::from_secs(age_s);
+        fs::File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
+    };
+    // The oldest is needed; then comes half a file of a host that was ended.
+    for (path, age_s) in [(file(0), 50), (half.clone(), 40), (file(1), 30), (file(2), 20), (file(3), 10)] {
+        written(&path, age_s);
+    }
+    let needed = HashSet::from([digests[0]]);
+    let left = || [file(0), half.clone(), file(1), file(2), file(3)].map(|path| path.exists());
+    assert_eq!((cache.bytes().unwrap(), cache.prune(&needed, 5_000).unwrap()), (5_000, 0));
+    assert_eq!(cache.prune(&needed, 3_500).unwrap(), 2_000);
+    assert_eq!(left(), [true, false, false, true, true]);
+    assert_eq!(cache.prune(&needed, 0).unwrap(), 2_000);
+    assert_eq!(left(), [true, false, false, false, false], "what is needed stays, whatever the bound");
+    assert!(dir.path().join("cache.key").exists());
 }

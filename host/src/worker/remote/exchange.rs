@@ -161,7 +161,7 @@ impl Line {
 /// What the way out said.
 fn unreachable(to: &str, cause: &(dyn Error + Send + Sync + 'static), code: &str) -> Fault {
     match cause.downcast_ref::<FetchError>() {
-        Some(error @ (FetchError::Unavailable { .. } | FetchError::TimedOut { .. })) => {
+        Some(error @ (FetchError::Unavailable { .. } | FetchError::TimedOut { .. } | FetchError::NoRoom { .. })) => {
             Fault::Passing { text: format!("the peer {to}: {error}"), after: Duration::ZERO }
         }
         Some(error) => Fault::Final(not_sent(to, error)),
@@ -179,6 +179,7 @@ fn not_sent(to: &str, error: &FetchError) -> GuestError {
         FetchError::Denied { .. } => (ErrorKind::Denied, "peer"),
         FetchError::Invalid { .. } => (ErrorKind::Invalid, "to"),
         FetchError::Limit { name, .. } => (ErrorKind::Limit, *name),
+        FetchError::NoRoom { .. } => (ErrorKind::Limit, "http-bodies"),
         FetchError::TimedOut { .. } | FetchError::Unavailable { .. } => (ErrorKind::Unavailable, "peer.unavailable"),
     };
     GuestError::new(kind, code, format!("the peer {to}: {error}"))

@@ -32,8 +32,7 @@ use super::inbox::later;
 use super::lane::{Batch, Close, Dead, Lane, Start};
 use super::task_facts;
 use crate::broker::Hold;
-use crate::config::AgentGrants;
-use crate::work::{Remote, RequestFacts};
+use crate::work::{Accept, Remote, RequestFacts};
 use exchange::{Fault, Line, words};
 pub(super) use place::is_elsewhere;
 use rows::{CANCEL, CARD, Came, Interface, Leaving, SEND, Stand, There, came, prompt_of, row};
@@ -185,7 +184,7 @@ async fn prepare(
     let first = view.inbox.swap_remove(0).message;
     let (calls, pace) = (stand.last, worker.trial.pace);
     let start = Start { at: run.at, fold: view.fold, calls, pace, tried: false, suspect: None };
-    let lane = Lane::new(Arc::clone(&worker.store), run.claim.clone(), worker.commits.clone(), start, None);
+    let lane = Lane::new(Arc::clone(&worker.store), run.claim.clone(), worker.commits.clone(), start, Accept::Done);
     Ok(Some(Step {
         subject: Subject { task: key.task.clone(), context: facts.context },
         expires: facts.expires,
@@ -253,7 +252,7 @@ impl Step {
 
     /// The line to the peer, by today's grants.
     fn line(&self) -> Result<Line, GuestError> {
-        let granted = AgentGrants::of(&self.worker.grants, self.remote.sender.as_str());
+        let granted = self.worker.allowed.of(self.remote.sender.as_str());
         Line::new(&self.worker.gate, place::place(&granted, &self.remote)?)
     }
 

@@ -1,11 +1,13 @@
 //! Large contents: out of their row, back whole, counted once.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
-use kennel_protocol::types::TaskState::Working;
+use kennel_protocol::types::TaskState::{Completed, Working};
 use kennel_protocol::types::{Content, JsonValue, Part, StreamResponse};
 use kennel_protocol::{AgentId, Digest, Seq};
 
-use super::lab::{Holder, Lab, at_once, client_message, delivery, inbound, json, key, new_task, piece, tenant};
+use super::lab::{Holder, Lab, at_once, client_message, delivery, digest, inbound, json, key, new_task, piece, tenant};
 use crate::{Artifacts, INLINE_BYTES_MAX, NewEvent, Route, RunChange, Start, StoreError, Stored};
 
 fn big(letter: char, bytes: usize) -> String {
@@ -195,4 +197,18 @@ async fn an_agents_component_is_kept_over_a_restart_and_after_its_agent() {
         assert_eq!(lab.store.component(&t, &digest).await.unwrap(), Some(Bytes::from_static(bytes.as_bytes())));
     }
     assert_eq!(lab.store.component(&tenant("other"), &old).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_versions_that_are_needed_are_the_active_ones_and_those_of_tasks_that_are_not_over() {
+    let lab = Lab::new().await;
+    let (t, name): (_, AgentId) = (tenant("t"), "echo".parse().unwrap());
+    lab.store.set_agent(&t, &name, Bytes::from_static(b"old")).await.unwrap();
+    let active = lab.store.set_agent(&t, &name, Bytes::from_static(b"new")).await.unwrap();
+    let mut holder = working(&lab).await;
+    lab.held("u").await;
+    assert_eq!(lab.store.needed_versions(&t).await.unwrap(), HashSet::from([active, digest()]));
+    holder.show(&lab.store, Completed, None).await;
+    assert_eq!(lab.store.needed_versions(&t).await.unwrap(), HashSet::from([active]));
+    assert_eq!(lab.store.needed_versions(&tenant("u")).await.unwrap(), HashSet::from([digest()]));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kennel_protocol::Seq;
 use kennel_protocol::types::{StreamResponse, Task, TaskState};
-use kennel_store::{EventRow, Store, StoreError, Subscription, TaskKey};
+use kennel_store::{EventRow, Room, Store, StoreError, Subscription, TaskKey};
 
 /// Events read at once.
 const BATCH: u32 = 64;
@@ -67,16 +67,16 @@ pub struct TaskStream {
 }
 
 impl TaskStream {
-    /// Begins after a seq. `first`: the Task, as of that seq, that opens the stream.
+    /// Begins after a seq. `first`: the Task, as of that seq, that opens the stream, and its room.
     pub fn new(
         store: Arc<Store>,
         key: TaskKey,
         after: Seq,
-        first: Option<&Task>,
+        first: Option<(Task, Room)>,
         until: Until,
     ) -> Result<TaskStream, StoreError> {
-        let over = first.is_some_and(|task| until.ends_at(task.status.state));
-        let first = first.map(|task| item(after, task)).transpose()?;
+        let over = first.as_ref().is_some_and(|(task, _)| until.ends_at(task.status.state));
+        let first = first.map(|(task, room)| item(after, task, room)).transpose()?;
         let subscription = store.subscribe(&key);
         Ok(TaskStream { store, key, subscription, first, after, read: VecDeque::new(), until, over })
     }
@@ -121,10 +121,10 @@ impl TaskStream {
     }
 }
 
-fn item(seq: Seq, task: &Task) -> Result<StreamItem, StoreError> {
-    let body = serde_json::to_vec(&StreamResponse::Task(task.clone()));
+fn item(seq: Seq, task: Task, room: Room) -> Result<StreamItem, StoreError> {
+    let body = serde_json::to_vec(&StreamResponse::Task(task));
     let body = body.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    Ok(StreamItem { seq, body: body.into() })
+    Ok(StreamItem { seq, body: room.keep(body) })
 }
 
 /// Waits for the first stop after client message `n` was taken and returns its seq. Cancel safe: reads only.

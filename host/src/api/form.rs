@@ -11,6 +11,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::config::JsonType;
+use crate::service::Held;
 
 /// How the answers to one request are spelled.
 pub(crate) struct Form {
@@ -77,19 +78,25 @@ impl Form {
     }
 
     /// A whole answer.
-    pub(crate) fn answer<T: Answer>(&self, result: Result<T, Error>) -> Response {
-        match result.and_then(|result| self.written(&result)) {
-            Ok(body) => ([(header::CONTENT_TYPE, self.media_type())], self.result(&body)).into_response(),
+    pub(crate) fn answer<T: Answer>(&self, result: Result<Held<T>, Error>) -> Response {
+        match result.and_then(|held| self.held(held)) {
+            Ok(body) => ([(header::CONTENT_TYPE, self.media_type())], body).into_response(),
             Err(error) => self.refuse(&error),
         }
     }
 
-    /// The same as text, for bindings whose status does not depend on it.
-    pub(crate) fn text<T: Answer>(&self, result: Result<T, Error>) -> String {
-        match result.and_then(|result| self.written(&result)) {
-            Ok(body) => self.result(&body),
-            Err(error) => self.error(status_of(&error), &error),
-        }
+    /// The same as bytes, for bindings whose status does not depend on it.
+    pub(crate) fn bytes<T: Answer>(&self, result: Result<Held<T>, Error>) -> Bytes {
+        let body = result.and_then(|held| self.held(held));
+        body.unwrap_or_else(|error| self.error(status_of(&error), &error).into())
+    }
+
+    /// Written once: a large result is in memory as it was read and as text, no more.
+    fn held<T: Answer>(&self, Held { value, room }: Held<T>) -> Result<Bytes, Error> {
+        let mut body = Vec::new();
+        self.write_result(&value, &mut body)?;
+        drop(value);
+        Ok(room.keep(body))
     }
 
     /// A refusal in full.
@@ -131,20 +138,28 @@ impl Form {
                 serde_json::to_string(&old).map_err(|fault| unwritten(&fault))?.into()
             }
         };
-        Ok(format!("id: {seq}\ndata: {}\n\n", self.result(&body)).into())
+        let (before, after) = self.around_a_result();
+        Ok(format!("id: {seq}\ndata: {before}{body}{after}\n\n").into())
     }
 
     /// The only event of a stream that is about no task.
     pub(crate) fn only_event(&self, answer: &SendMessageResponse) -> Result<Bytes, Error> {
-        Ok(format!("data: {}\n\n", self.result(&self.written(answer)?)).into())
+        let mut event = b"data: ".to_vec();
+        self.write_result(answer, &mut event)?;
+        event.extend_from_slice(b"\n\n");
+        Ok(event.into())
     }
 
-    fn written<T: Answer>(&self, answer: &T) -> Result<String, Error> {
+    fn write_result<T: Answer>(&self, answer: &T, out: &mut Vec<u8>) -> Result<(), Error> {
+        let (before, after) = self.around_a_result();
+        out.extend_from_slice(before.as_bytes());
         let written = match self.version {
-            ProtocolVersion::V1_0 => serde_json::to_string(answer),
-            ProtocolVersion::V0_3 => serde_json::to_string(&Old::new(answer, self.binding())),
+            ProtocolVersion::V1_0 => serde_json::to_writer(&mut *out, answer),
+            ProtocolVersion::V0_3 => serde_json::to_writer(&mut *out, &Old::new(answer, self.binding())),
         };
-        written.map_err(|fault| unwritten(&fault))
+        written.map_err(|fault| unwritten(&fault))?;
+        out.extend_from_slice(after.as_bytes());
+        Ok(())
     }
 
     /// The event that ends a stream which broke off. None: the binding has no such event, so that the connection breaks.
@@ -164,10 +179,10 @@ impl Form {
         }
     }
 
-    fn result(&self, body: &str) -> String {
+    fn around_a_result(&self) -> (String, &'static str) {
         match &self.envelope {
-            Envelope::JsonRpc(id) => format!(r#"{{"jsonrpc":"2.0","id":{},"result":{body}}}"#, text_of(id.as_deref())),
-            Envelope::HttpJson(_) => body.to_owned(),
+            Envelope::JsonRpc(id) => (format!(r#"{{"jsonrpc":"2.0","id":{},"result":"#, text_of(id.as_deref())), "}"),
+            Envelope::HttpJson(_) => (String::new(), ""),
         }
     }
 

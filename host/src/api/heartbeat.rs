@@ -14,6 +14,7 @@ use kennel_protocol::Error;
 use kennel_protocol::v0_3::Answer;
 
 use super::form::{Envelope, Form};
+use crate::service::Held;
 
 const BEAT: Bytes = Bytes::from_static(b"\n");
 
@@ -21,17 +22,17 @@ const BEAT: Bytes = Bytes::from_static(b"\n");
 pub(crate) type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Answers as soon as the body is there; where the form allows it, begins with newlines if that takes longer than `every`.
-pub(crate) async fn answer<T>(answer: Waiting<Result<T, Error>>, form: Form, every: Duration) -> Response
+pub(crate) async fn answer<T>(answer: Waiting<Result<Held<T>, Error>>, form: Form, every: Duration) -> Response
 where
     T: Answer + Send + 'static,
 {
     match form.envelope {
         Envelope::HttpJson(_) => form.answer(answer.await),
-        Envelope::JsonRpc(_) => json(Box::pin(async move { form.text(answer.await) }), every).await,
+        Envelope::JsonRpc(_) => json(Box::pin(async move { form.bytes(answer.await) }), every).await,
     }
 }
 
-async fn json(mut answer: Waiting<String>, every: Duration) -> Response {
+async fn json(mut answer: Waiting<Bytes>, every: Duration) -> Response {
     if let Ok(body) = tokio::time::timeout(every, &mut answer).await {
         return ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     }
@@ -40,7 +41,7 @@ async fn json(mut answer: Waiting<String>, every: Duration) -> Response {
     let rest = stream::unfold(Some(answer), move |waiting| async move {
         let mut answer = waiting?;
         match tokio::time::timeout(every, &mut answer).await {
-            Ok(body) => Some((Ok(Bytes::from(body)), None)),
+            Ok(body) => Some((Ok(body), None)),
             Err(_) => Some((Ok(BEAT), Some(answer))),
         }
     });

@@ -9,7 +9,7 @@ use kennel_protocol::types::{
 use kennel_protocol::{AgentId, Caller, Error};
 use kennel_store::{Artifacts, CancelOrder, Canceling};
 
-use super::{Service, store_error};
+use super::{Held, Service, store_error};
 use crate::stream;
 use crate::work::{CancelBody, Source};
 
@@ -23,7 +23,7 @@ impl Service {
         caller: &Caller,
         agent: &AgentId,
         request: &CancelTaskRequest,
-    ) -> Result<Task, Error> {
+    ) -> Result<Held<Task>, Error> {
         let scope = Self::scope(caller, agent);
         let view = self.view(&scope, &request.id).await?;
         let now = self.store.clock().now();

@@ -10,7 +10,7 @@ mod send;
 use std::sync::Arc;
 
 use kennel_protocol::{AgentId, Caller, Error, TaskId};
-use kennel_store::{Scope, Store, StoreError, TaskView};
+use kennel_store::{Room, Scope, Store, StoreError, TaskView};
 
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,29 @@ pub struct Service {
     allowed: Allowed,
     /// The host is stopping: whoever waits for a task gets it as it stands, for it goes on at the next start.
     closing: CancellationToken,
+}
+
+/// What an operation answers, with the room in memory that it takes until it is sent.
+#[derive(Debug)]
+pub struct Held<T> {
+    /// The answer.
+    pub value: T,
+    /// Dropped when the client has it.
+    pub room: Room,
+}
+
+impl<T> Held<T> {
+    /// The same room for what is made of the answer.
+    fn map<U>(self, make: impl FnOnce(T) -> U) -> Held<U> {
+        Held { value: make(self.value), room: self.room }
+    }
+}
+
+impl<T> From<T> for Held<T> {
+    /// A small answer.
+    fn from(value: T) -> Held<T> {
+        Held { value, room: Room::default() }
+    }
 }
 
 /// What operations are made of.
@@ -72,7 +95,7 @@ impl Service {
     }
 
     async fn view(&self, scope: &Scope, task: &TaskId) -> Result<TaskView, Error> {
-        let view = self.store.task(scope, task).await.map_err(|error| store_error(&error))?;
+        let view = self.store.task_for_client(scope, task, None).await.map_err(|error| store_error(&error))?;
         view.ok_or_else(|| Error::task_not_found(task))
     }
 }
@@ -83,6 +106,10 @@ pub(crate) fn store_error(error: &StoreError) -> Error {
         StoreError::Busy { retry_after } => {
             tracing::warn!(%error, "a request was refused");
             Error::unavailable("The host has too much to write.").retry_after(*retry_after)
+        }
+        StoreError::Crowded { retry_after } => {
+            tracing::warn!(%error, "a request was refused");
+            Error::unavailable("The host answers too many large tasks at once.").retry_after(*retry_after)
         }
         StoreError::Full => {
             tracing::error!(%error, "a request was refused");

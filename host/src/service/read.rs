@@ -6,16 +6,19 @@ use kennel_protocol::types::{
     GetTaskRequest, JsonObject, JsonValue, ListTasksRequest, ListTasksResponse, SubscribeToTaskRequest, Task,
 };
 use kennel_protocol::{AgentId, Caller, Error, Seq, TaskId, Timestamp};
-use kennel_store::{Artifacts, ListFilter, Scope, TaskView};
+use kennel_store::{Artifacts, ListFilter, Room, Scope, StoreError, TaskView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Service, store_error};
+use super::{Held, Service, store_error};
 use crate::stream::{TaskStream, Until};
 use crate::work::{FAMILY_KEY, RequestFacts};
 
 /// Tasks in a page when the client does not say.
 const PAGE_SIZE: i32 = 50;
+
+/// Stored bytes of large tasks after which a page ends.
+const PAGE_BYTES_MAX: u64 = 16 << 20;
 
 /// Where a page ended. Bound to the filters and the caller: with others it is refused.
 #[derive(Serialize, Deserialize)]
@@ -30,7 +33,12 @@ struct Cursor {
 
 impl Service {
     /// GetTask.
-    pub async fn get_task(&self, caller: &Caller, agent: &AgentId, request: &GetTaskRequest) -> Result<Task, Error> {
+    pub async fn get_task(
+        &self,
+        caller: &Caller,
+        agent: &AgentId,
+        request: &GetTaskRequest,
+    ) -> Result<Held<Task>, Error> {
         let view = self.view(&Self::scope(caller, agent), &request.id).await?;
         self.render(&view, length(request.history_length), Artifacts::ShowAny).await
     }
@@ -41,14 +49,23 @@ impl Service {
         view: &TaskView,
         history: Option<u32>,
         artifacts: Artifacts,
-    ) -> Result<Task, Error> {
+    ) -> Result<Held<Task>, Error> {
+        self.whole(view, history, artifacts).await.map_err(|error| store_error(&error))
+    }
+
+    async fn whole(
+        &self,
+        view: &TaskView,
+        history: Option<u32>,
+        artifacts: Artifacts,
+    ) -> Result<Held<Task>, StoreError> {
         let mut task = view.task(history, artifacts);
         task.metadata = family(view);
+        let mut room = view.room.clone();
         if view.blobs {
-            let tenant = &view.row.key.tenant;
-            self.store.complete(tenant, &mut task).await.map_err(|error| store_error(&error))?;
+            room = room.and(self.store.complete_for_client(&view.row.key.tenant, &mut task).await?);
         }
-        Ok(task)
+        Ok(Held { value: task, room })
     }
 
     /// ListTasks.
@@ -57,7 +74,7 @@ impl Service {
         caller: &Caller,
         agent: &AgentId,
         request: &ListTasksRequest,
-    ) -> Result<ListTasksResponse, Error> {
+    ) -> Result<Held<ListTasksResponse>, Error> {
         let scope = Self::scope(caller, agent);
         let page_size = request.page_size.unwrap_or(PAGE_SIZE);
         let fingerprint = fingerprint(&scope, request);
@@ -71,14 +88,30 @@ impl Service {
         };
         let page = self.store.list(&scope, &filter).await.map_err(|error| store_error(&error))?;
         let artifacts = if request.include_artifacts == Some(true) { Artifacts::Show } else { Artifacts::Omit };
-        let last = page.tasks.last().filter(|_| page.more);
-        let next_page_token = last.map(|view| write_token(view, fingerprint)).unwrap_or_default();
-        let mut tasks = Vec::with_capacity(page.tasks.len());
+        let (mut tasks, mut room, mut more, mut last) = (Vec::new(), Room::default(), page.more, None);
         for view in &page.tasks {
-            tasks.push(self.render(view, length(request.history_length), artifacts).await?);
+            // Large tasks make a short page: the next one begins behind the last that is shown.
+            if room.bytes() >= PAGE_BYTES_MAX {
+                more = true;
+                break;
+            }
+            match self.whole(view, length(request.history_length), artifacts).await {
+                Ok(shown) => {
+                    tasks.push(shown.value);
+                    room = room.and(shown.room);
+                    last = Some(view);
+                }
+                Err(StoreError::Crowded { .. }) if !tasks.is_empty() => {
+                    more = true;
+                    break;
+                }
+                Err(error) => return Err(store_error(&error)),
+            }
         }
+        let last = last.filter(|_| more);
+        let next_page_token = last.map(|view| write_token(view, fingerprint)).unwrap_or_default();
         let total_size = i32::try_from(page.total).unwrap_or(i32::MAX);
-        Ok(ListTasksResponse { tasks, next_page_token, page_size, total_size })
+        Ok(Held { value: ListTasksResponse { tasks, next_page_token, page_size, total_size }, room })
     }
 
     /// SubscribeToTask. `last_event_id` is what the client says it has seen, as it stands in the header.
@@ -102,8 +135,14 @@ impl Service {
             }
             None => (view.rev, Some(self.render(&view, None, Artifacts::ShowAny).await?)),
         };
-        TaskStream::new(std::sync::Arc::clone(&self.store), key, after, first.as_ref(), Until::Terminal)
-            .map_err(|error| store_error(&error))
+        TaskStream::new(
+            std::sync::Arc::clone(&self.store),
+            key,
+            after,
+            first.map(|held| (held.value, held.room)),
+            Until::Terminal,
+        )
+        .map_err(|error| store_error(&error))
     }
 }
 

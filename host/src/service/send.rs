@@ -13,7 +13,7 @@ use kennel_store::{
 use tokio::sync::oneshot;
 
 use super::read::length;
-use super::{Service, store_error};
+use super::{Held, Service, store_error};
 use crate::broker::{Hold, Slot};
 use crate::config::AgentGrants;
 use crate::intake::{self, Address, NotTaken};
@@ -88,20 +88,22 @@ impl Service {
         agent: &AgentId,
         request: SendMessageRequest,
         extensions: Vec<String>,
-    ) -> Result<SendMessageResponse, Error> {
+    ) -> Result<Held<SendMessageResponse>, Error> {
         let configuration = request.configuration.clone().unwrap_or_default();
         let history = length(configuration.history_length);
         let mut accepted = match self.send(caller, agent, request, extensions).await? {
-            Sent::Message(message) => return Ok(SendMessageResponse::Message(*message)),
+            Sent::Message(message) => return Ok(SendMessageResponse::Message(*message).into()),
             Sent::Task(accepted) => accepted,
         };
         let stopped = if configuration.return_immediately { None } else { self.stopped(&mut accepted).await? };
         let view = match stopped {
-            Some(Stopped::Told(first, stop)) => return Ok(SendMessageResponse::Task(told(*first, &stop, history))),
+            Some(Stopped::Told(first, stop)) => {
+                return Ok(SendMessageResponse::Task(told(*first, &stop, history)).into());
+            }
             Some(Stopped::Read(view)) => *view,
             None => self.view_at(&accepted, None).await?,
         };
-        Ok(SendMessageResponse::Task(self.render(&view, history, Artifacts::ShowAny).await?))
+        Ok(self.render(&view, history, Artifacts::ShowAny).await?.map(SendMessageResponse::Task))
     }
 
     /// The task as of the first stop after the message was taken. None: the host is stopping.
@@ -132,7 +134,7 @@ impl Service {
     }
 
     async fn view_at(&self, accepted: &Accepted, at: Option<Seq>) -> Result<TaskView, Error> {
-        let view = self.store.task_at(&accepted.scope, &accepted.key.task, at).await;
+        let view = self.store.task_for_client(&accepted.scope, &accepted.key.task, at).await;
         let view = view.map_err(|error| store_error(&error))?;
         view.ok_or_else(|| Error::task_not_found(&accepted.key.task))
     }
@@ -150,15 +152,16 @@ impl Service {
             Sent::Message(message) => return Ok(SendStream::Message(message)),
             Sent::Task(accepted) => accepted,
         };
-        let first = match &accepted.first {
-            Some(first) if history.is_none() => (**first).clone(),
+        let first: Held<Task> = match &accepted.first {
+            Some(first) if history.is_none() => (**first).clone().into(),
             Some(_) | None => {
                 let view = self.view_at(&accepted, Some(accepted.at_seq)).await?;
                 self.render(&view, history, Artifacts::ShowAny).await?
             }
         };
         let store = Arc::clone(&self.store);
-        let stream = TaskStream::new(store, accepted.key, accepted.at_seq, Some(&first), Until::TerminalOrInput);
+        let first = Some((first.value, first.room));
+        let stream = TaskStream::new(store, accepted.key, accepted.at_seq, first, Until::TerminalOrInput);
         stream.map(|stream| SendStream::Task(Box::new(stream))).map_err(|error| store_error(&error))
     }
 

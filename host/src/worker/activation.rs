@@ -538,7 +538,9 @@ pub(super) fn unavailable(error: &StoreError) -> Refusal {
     tracing::warn!(%error, "a read for an agent failed; the activation is given up");
     match error {
         StoreError::Corrupt(_) => Refusal::Abandon,
-        StoreError::Busy { .. } | StoreError::Full | StoreError::Unavailable(_) => Refusal::HostFault,
+        StoreError::Busy { .. } | StoreError::Crowded { .. } | StoreError::Full | StoreError::Unavailable(_) => {
+            Refusal::HostFault
+        }
     }
 }
 

@@ -48,16 +48,25 @@ impl Query<'_> {
 
     /// All rows.
     pub(crate) fn all<T, E: From<rusqlite::Error>>(
-        mut self,
+        self,
         mut read: impl FnMut(&Row<'_>) -> Result<T, E>,
+    ) -> Result<Vec<T>, E> {
+        self.while_some(|row| read(row).map(Some))
+    }
+
+    /// Rows up to the first of which nothing is made; those behind it are not read.
+    pub(crate) fn while_some<T, E: From<rusqlite::Error>>(
+        mut self,
+        mut read: impl FnMut(&Row<'_>) -> Result<Option<T>, E>,
     ) -> Result<Vec<T>, E> {
         self.ready()?;
         let mut rows = self.statement.raw_query();
-        let mut all = Vec::new();
+        let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push(read(row)?);
+            let Some(made) = read(row)? else { break };
+            found.push(made);
         }
-        Ok(all)
+        Ok(found)
     }
 
     /// The first row, if there is one.

@@ -79,6 +79,12 @@ pub enum StoreError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Too much is being read at once.
+    #[error("too many large tasks are being read; try again in {} ms", retry_after.as_millis())]
+    Crowded {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// No room on the disk.
     #[error("the store is full; nothing was written")]
     Full,
@@ -101,13 +107,13 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+const SQLITE_INTERRUPT: i32 = 9;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_MISMATCH: i32 = 20;
 const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_NOTADB: i32 = 26;
-const SQLITE_INTERRUPT: i32 = 9;
 
 /// The primary result code of SQLite, if the error is its own.
 fn code(error: &rusqlite::Error) -> Option<i32> {

@@ -153,7 +153,7 @@ impl Inspector {
         Ok(Some(found))
     }
 
-    /// Events after a seq, complete, at most `limit`.
+    /// Events after a seq, complete, at most `limit`, and fewer where they are large; none only if there are none.
     pub async fn events_after(&self, key: &TaskKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, StoreError> {
         whole::events_after(&self.readers, key, after, limit).await
     }

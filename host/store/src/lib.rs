@@ -22,6 +22,7 @@ mod kv;
 mod open;
 mod read;
 mod registry;
+mod room;
 mod rows;
 mod sql;
 mod store;
@@ -43,6 +44,7 @@ pub use journal::{CHECKPOINT, JournalEnd, JournalRow, NewAnswer, NewCall};
 pub use kv::{KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
 pub use read::{Artifacts, Asking, EventRow, InboxMessage, ListFilter, Page, TaskView, Waiting, newest};
 pub use registry::AgentRow;
+pub use room::Room;
 pub use rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, Inbound,
     NewEvent, NewTask, OldMessage, OpenAnswer, Position, Route, RunChange, Scope, Start, Stored, TakenOver, TaskRow,

@@ -12,6 +12,7 @@ use crate::claims::{digest, id};
 use crate::db::{Query, bytes, query, text};
 use crate::error::StoreError;
 use crate::inbox::ChildStop;
+use crate::room::Room;
 use crate::rows::{Position, Scope, TaskRow};
 use crate::sql::{inbox_kind, int, small, state_number, state_of, uint};
 use crate::wake::TaskKey;
@@ -44,6 +45,8 @@ pub struct TaskView {
     pub blobs: bool,
     /// Tasks that it has sent, in the order of their ids.
     pub children: Vec<TaskId>,
+    /// The room that it takes, if it is large and was read for a client.
+    pub room: Room,
 }
 
 /// Whether a Task shows its artifacts.
@@ -160,12 +163,17 @@ pub(crate) fn task(connection: &Connection, key: &TaskKey, at: Option<Seq>) -> R
         .bind(key.tenant.as_str())
         .bind(at.map_or(i64::MAX, |seq| int(seq.get())))
         .bind(key.task.as_str());
-    Ok(views(query, key)?.0.pop())
+    Ok(views(query, key, u64::MAX)?.and_then(|(mut views, _)| views.pop()))
 }
 
-/// The text of a list: only what is asked for stands in it, because a term that may be absent keeps SQLite from seeking, and one
+/// Stored bytes of the tasks in a page: with more, they are read one after the other, and the page ends when they are that large.
+pub(crate) const PAGE_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of events that are read at once, unless one alone has more.
+pub(crate) const EVENTS_BYTES_MAX: usize = 4 << 20;
+
+/// The texts of a list, of its tasks and of their ids alone: only what is asked for stands in it, because a term that may be absent keeps SQLite from seeking, and one
 /// that is not in the index makes it read every row.
-pub(crate) fn list_sql(scope: &Scope, filter: &ListFilter) -> String {
+pub(crate) fn list_sql(scope: &Scope, filter: &ListFilter) -> [String; 2] {
     let mut matches = String::from("tenant = ?1 AND owner = ?3");
     let terms = [
         (scope.agent.is_some(), " AND agent = ?4"),
@@ -196,10 +204,11 @@ pub(crate) fn list_sql(scope: &Scope, filter: &ListFilter) -> String {
     } else {
         format!("count(*) FROM task INDEXED BY {index} WHERE {matches}")
     };
-    format!(
-        "WITH want (id, at) AS MATERIALIZED ({page} ORDER BY status_ms DESC, id DESC LIMIT ?10) {TASKS} \
-         UNION ALL SELECT 4, '', (SELECT {total}), 0, 0, 0, 0, 0, 0, 0, '', '', '', x'', x''"
-    )
+    let want = format!("WITH want (id, at) AS MATERIALIZED ({page} ORDER BY status_ms DESC, id DESC LIMIT ?10)");
+    [
+        format!("{want} {TASKS} UNION ALL SELECT 4, '', (SELECT {total}), 0, 0, 0, 0, 0, 0, 0, '', '', '', x'', x''"),
+        format!("{want} SELECT id, at FROM want UNION ALL SELECT '', (SELECT {total})"),
+    ]
 }
 
 /// Numbers of the states that a task can be in.
@@ -207,9 +216,44 @@ fn states() -> impl Iterator<Item = i64> {
     TaskState::ALL.iter().copied().map(state_number)
 }
 
+/// A page that was read, or one that is too large to be read at once.
+pub(crate) enum Listed {
+    /// All of it.
+    Page(Page),
+    /// The ids of its tasks, and the page without them.
+    Large(Vec<TaskId>, Page),
+}
+
 /// Reads a page of tasks of one owner.
-pub(crate) fn list(connection: &Connection, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
-    let query = query(connection, &list_sql(scope, filter))?
+pub(crate) fn list(connection: &Connection, scope: &Scope, filter: &ListFilter) -> Result<Listed, StoreError> {
+    let [tasks_sql, ids_sql] = list_sql(scope, filter);
+    let limit = filter.limit as usize;
+    let any = TaskKey { tenant: scope.tenant.clone(), task: TaskId::generate() };
+    if let Some((mut tasks, total)) = views(bound(query(connection, &tasks_sql)?, scope, filter), &any, PAGE_BYTES_MAX)?
+    {
+        tasks.sort_by(|a, b| (b.row.status_at, &b.row.key.task).cmp(&(a.row.status_at, &a.row.key.task)));
+        let more = tasks.len() > limit;
+        tasks.truncate(limit);
+        return Ok(Listed::Page(Page { tasks, more, total }));
+    }
+    let mut total = 0;
+    let mut ids = Vec::new();
+    bound(query(connection, &ids_sql)?, scope, filter).all(|row| {
+        match text(row, 0)? {
+            "" => total = uint(row.get(1)?),
+            task => ids.push((row.get::<_, i64>(1)?, id::<TaskId>(task)?)),
+        }
+        Ok::<(), StoreError>(())
+    })?;
+    ids.sort_by(|a, b| b.cmp(a));
+    let more = ids.len() > limit;
+    let ids = ids.into_iter().take(limit).map(|(_, task)| task).collect();
+    Ok(Listed::Large(ids, Page { tasks: Vec::new(), more, total }))
+}
+
+/// The values of a list.
+fn bound<'c>(query: Query<'c>, scope: &Scope, filter: &ListFilter) -> Query<'c> {
+    query
         .bind(scope.tenant.as_str())
         .bind(i64::MAX)
         .bind(scope.owner.as_str())
@@ -219,13 +263,7 @@ pub(crate) fn list(connection: &Connection, scope: &Scope, filter: &ListFilter) 
         .bind(filter.since.map(|since| since.millis()))
         .bind(filter.after.as_ref().map(|(at, _)| at.millis()))
         .bind(filter.after.as_ref().map(|(_, task)| task.as_str()))
-        .bind(i64::from(filter.limit) + 1);
-    let any = TaskKey { tenant: scope.tenant.clone(), task: TaskId::generate() };
-    let (mut tasks, total) = views(query, &any)?;
-    tasks.sort_by(|a, b| (b.row.status_at, &b.row.key.task).cmp(&(a.row.status_at, &a.row.key.task)));
-    let more = tasks.len() > filter.limit as usize;
-    tasks.truncate(filter.limit as usize);
-    Ok(Page { tasks, more, total })
+        .bind(i64::from(filter.limit) + 1)
 }
 
 /// The pieces of a task before they are put together.
@@ -258,21 +296,26 @@ mod column {
     pub(super) const Q: usize = 14;
 }
 
-fn views(query: Query<'_>, key: &TaskKey) -> Result<(Vec<TaskView>, u64), StoreError> {
+/// None: there are more than `bytes_max` stored bytes.
+fn views(query: Query<'_>, key: &TaskKey, bytes_max: u64) -> Result<Option<(Vec<TaskView>, u64)>, StoreError> {
     let mut pieces: HashMap<String, Pieces> = HashMap::new();
-    let mut total = 0;
-    query.all(|row| {
+    let (mut total, mut read) = (0, 0);
+    query.while_some(|row| {
+        read += bytes(row, column::Q)?.len() as u64;
+        if read > bytes_max {
+            return Ok(None);
+        }
         let n: i64 = row.get(column::N)?;
         let kind: i64 = row.get(column::KIND)?;
         if kind == 4 {
             total = uint(n);
-            return Ok(());
+            return Ok(Some(()));
         }
         let task = text(row, column::TASK)?;
         if !pieces.contains_key(task) {
             pieces.insert(task.to_owned(), Pieces::default());
         }
-        let Some(known) = pieces.get_mut(task) else { return Ok(()) };
+        let Some(known) = pieces.get_mut(task) else { return Ok(Some(())) };
         known.blobs |= kind != 0 && row.get::<_, i64>(column::A)? > 0;
         match kind {
             0 => known.row = Some(task_row(row, key)?),
@@ -281,10 +324,13 @@ fn views(query: Query<'_>, key: &TaskKey) -> Result<(Vec<TaskView>, u64), StoreE
             5 => known.children.push(id(text(row, column::T)?)?),
             _ => known.inbox.push(inbox_message(row, n)?),
         }
-        Ok::<(), StoreError>(())
+        Ok::<_, StoreError>(Some(()))
     })?;
+    if read > bytes_max {
+        return Ok(None);
+    }
     let views = pieces.into_values().filter_map(|pieces| view(pieces).transpose());
-    Ok((views.collect::<Result<_, _>>()?, total))
+    Ok(Some((views.collect::<Result<_, _>>()?, total)))
 }
 
 fn task_row(row: &Row<'_>, key: &TaskKey) -> Result<TaskRow, StoreError> {
@@ -336,16 +382,18 @@ fn view(mut pieces: Pieces) -> Result<Option<TaskView>, StoreError> {
     if rev < Seq::FIRST {
         return Err(StoreError::Corrupt(format!("task {} has no event {}", row.key.task, Seq::FIRST)));
     }
-    Ok(Some(TaskView { row, rev, fold, inbox: pieces.inbox, blobs: pieces.blobs, children: pieces.children }))
+    let Pieces { inbox, blobs, children, .. } = pieces;
+    Ok(Some(TaskView { row, rev, fold, inbox, blobs, children, room: Room::default() }))
 }
 
-/// Bytes of events after a seq, at most `limit`, with what stands elsewhere named, not given.
+/// Bytes of events after a seq, at most `limit`, and fewer where they are large, with what stands elsewhere named, not given.
 pub(crate) fn events_after(
     connection: &Connection,
     key: &TaskKey,
     after: Seq,
     limit: u32,
 ) -> Result<Vec<(EventRow, bool)>, StoreError> {
+    let mut read = 0;
     query(
         connection,
         "SELECT seq, stop, blobs, body FROM event WHERE tenant = ? AND task = ? AND seq > ? ORDER BY seq LIMIT ?",
@@ -354,14 +402,18 @@ pub(crate) fn events_after(
     .bind(key.task.as_str())
     .bind(int(after.get()))
     .bind(i64::from(limit))
-    .all(|row| {
+    .while_some(|row| {
         let seq = Seq::new(uint(row.get(0)?));
+        if read > EVENTS_BYTES_MAX {
+            return Ok(None);
+        }
         let stop = match row.get::<_, i64>(1)? {
             0 => None,
             number => Some(state_of(number)?),
         };
         let body = Bytes::copy_from_slice(bytes(row, 3)?);
-        Ok((EventRow { seq, stop, body }, row.get::<_, i64>(2)? > 0))
+        read += body.len();
+        Ok(Some((EventRow { seq, stop, body }, row.get::<_, i64>(2)? > 0)))
     })
 }
 

@@ -381,4 +381,9 @@ impl Scope {
     pub fn key(&self, task: &TaskId) -> TaskKey {
         TaskKey { tenant: self.tenant.clone(), task: task.clone() }
     }
+
+    /// Whether a task of its tenant is within it.
+    pub(crate) fn has(&self, row: &TaskRow) -> bool {
+        row.owner == self.owner && self.agent.as_ref().is_none_or(|agent| *agent == row.agent)
+    }
 }

@@ -19,8 +19,9 @@ use crate::db::Readers;
 use crate::error::{OpenError, StoreError};
 use crate::journal::{JournalEnd, JournalRow};
 use crate::kv::{KvChange, KvEntry, KvExpect, KvKey, KvRange, KvUse, KvWrite};
-use crate::read::{Asking, EventRow, ListFilter, Page, TaskView, Waiting};
+use crate::read::{Asking, EventRow, ListFilter, Listed, Page, TaskView, Waiting};
 use crate::registry::AgentRow;
+use crate::room::{Room, Rooms, SMALL_BYTES_MAX};
 use crate::rows::{
     Attempt, CancelOrder, Canceling, Claim, Claimable, ClaimedRun, Commit, Committed, Delivered, Delivery, NewTask,
     Scope, Start, Stored, TakenOver,
@@ -31,7 +32,7 @@ use crate::writer::{
     self, Again, Callback, ClaimOrder, CommitOp, EndByForce, GiveBack, InLine, LateOp, Op, Outcome, SetAgent, Wake,
     WriterHandle,
 };
-use crate::{blob, claims, kv, open, read, registry, whole};
+use crate::{blob, claims, kv, open, read, registry, room, whole};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -49,9 +50,10 @@ pub struct StoreOptions {
 pub struct Store {
     handle: WriterHandle,
     closing: CancellationToken,
-    running: Mutex<Option<Running>>,
     broken: CancellationToken,
+    running: Mutex<Option<Running>>,
     readers: Arc<Readers>,
+    pub(crate) rooms: Rooms,
     wakes: Arc<Wakes>,
     clock: Clock,
     suspects: claims::Suspects,
@@ -91,9 +93,9 @@ impl Store {
             wakes: Arc::clone(&wakes),
             now,
             crash: trial.crash,
+            broken: broken.clone(),
             #[cfg(test)]
             faults: Arc::clone(&faults),
-            broken: broken.clone(),
         })
         .map_err(|error| fault(error.to_string()))?;
         #[expect(clippy::disallowed_methods, reason = "awaited in close")]
@@ -101,9 +103,10 @@ impl Store {
         Ok(Store {
             handle,
             closing,
+            broken,
             running: Mutex::new(Some(Running { writing, sweeping })),
             readers,
-            broken,
+            rooms: Rooms::default(),
             wakes,
             clock: options.clock,
             suspects: claims::Suspects::default(),
@@ -290,9 +293,29 @@ impl Store {
     pub async fn task_at(&self, scope: &Scope, task: &TaskId, at: Option<Seq>) -> Result<Option<TaskView>, StoreError> {
         let key = scope.key(task);
         let view = self.readers.read(move |connection| read::task(connection, &key, at)).await?;
-        Ok(view.filter(|view| {
-            view.row.owner == scope.owner && scope.agent.as_ref().is_none_or(|agent| *agent == view.row.agent)
-        }))
+        Ok(view.filter(|view| scope.has(&view.row)))
+    }
+
+    /// As [`Store::task_at`] (none: as it is now), for a client that may be slow: a large task takes room, which is given back with the view.
+    pub async fn task_for_client(
+        &self,
+        scope: &Scope,
+        task: &TaskId,
+        at: Option<Seq>,
+    ) -> Result<Option<TaskView>, StoreError> {
+        let key = scope.key(task);
+        let small = self.readers.read(move |connection| match room::of_rows(connection, &key)? {
+            bytes if bytes > SMALL_BYTES_MAX => Ok(Err(bytes)),
+            _ => read::task(connection, &key, at).map(Ok),
+        });
+        let view = match small.await? {
+            Ok(view) => view.filter(|view| scope.has(&view.row)),
+            Err(bytes) => {
+                let room = self.rooms.take(bytes).await?;
+                self.task_at(scope, task, at).await?.map(|view| TaskView { room, ..view })
+            }
+        };
+        Ok(view)
     }
 
     /// A task for its own claim holder.
@@ -307,10 +330,32 @@ impl Store {
         self.readers.read(move |connection| read::task(connection, &key, None)).await
     }
 
-    /// A page of tasks, newest status first.
+    /// A page of tasks, newest status first. One whose tasks are large is shorter than was asked for.
     pub async fn list(&self, scope: &Scope, filter: &ListFilter) -> Result<Page, StoreError> {
-        let (scope, filter) = (scope.clone(), filter.clone());
-        self.readers.read(move |connection| read::list(connection, &scope, &filter)).await
+        let (of, wanted) = (scope.clone(), filter.clone());
+        let (ids, mut page) = match self.readers.read(move |connection| read::list(connection, &of, &wanted)).await? {
+            Listed::Page(page) => return Ok(page),
+            Listed::Large(ids, page) => (ids, page),
+        };
+        let mut bytes = 0;
+        for id in ids {
+            if bytes >= read::PAGE_BYTES_MAX {
+                page.more = true;
+                break;
+            }
+            match self.task_for_client(scope, &id, None).await {
+                Ok(view) => {
+                    bytes += view.as_ref().map_or(0, |view| view.room.bytes());
+                    page.tasks.extend(view);
+                }
+                Err(StoreError::Crowded { .. }) if !page.tasks.is_empty() => {
+                    page.more = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(page)
     }
 
     /// Ids of the owner's other tasks in a context.
@@ -325,7 +370,7 @@ impl Store {
         self.readers.read(move |connection| read::related_ids(connection, &scope, &context, &except, limit)).await
     }
 
-    /// Events after a seq, complete, at most `limit`.
+    /// Events after a seq, complete, at most `limit`, and fewer where they are large; none only if there are none.
     pub async fn events_after(&self, key: &TaskKey, after: Seq, limit: u32) -> Result<Vec<EventRow>, StoreError> {
         whole::events_after(&self.readers, key, after, limit).await
     }
@@ -379,6 +424,20 @@ impl Store {
     /// Puts large contents back into a task.
     pub async fn complete(&self, tenant: &TenantId, task: &mut Task) -> Result<(), StoreError> {
         blob::put_back(&self.readers, tenant, read::task_parts(task)).await
+    }
+
+    /// As [`Store::complete`], for a client that may be slow: large contents take room.
+    pub async fn complete_for_client(&self, tenant: &TenantId, task: &mut Task) -> Result<Room, StoreError> {
+        let parts = read::task_parts(task);
+        let digests: Vec<Digest> = parts.iter().flat_map(|part| blob::named(std::slice::from_ref(*part))).collect();
+        if digests.is_empty() {
+            return Ok(Room::default());
+        }
+        let of = tenant.clone();
+        let bytes = self.readers.read(move |connection| room::of_contents(connection, &of, &digests)).await?;
+        let room = self.rooms.take(bytes).await?;
+        blob::put_back(&self.readers, tenant, parts).await?;
+        Ok(room)
     }
 
     /// Puts large contents back into a message.
@@ -453,16 +512,16 @@ impl Store {
         self.readers.read(move |connection| registry::all(connection, &tenant)).await
     }
 
-    /// The bytes of a component.
-    pub async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
-        let (tenant, digest) = (tenant.clone(), *digest);
-        self.readers.read(move |connection| blob::get(connection, &tenant, &digest)).await
-    }
-
     /// The versions that are active, and those that tasks go on with. Looks at each task that is not over.
     pub async fn needed_versions(&self, tenant: &TenantId) -> Result<HashSet<Digest>, StoreError> {
         let tenant = tenant.clone();
         self.readers.read(move |connection| registry::needed(connection, &tenant)).await
+    }
+
+    /// The bytes of a component.
+    pub async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+        let (tenant, digest) = (tenant.clone(), *digest);
+        self.readers.read(move |connection| blob::get(connection, &tenant, &digest)).await
     }
 }
 

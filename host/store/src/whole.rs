@@ -13,7 +13,7 @@ use crate::journal::{self, JournalEnd, JournalRow};
 use crate::read::{self, EventRow};
 use crate::wake::TaskKey;
 
-/// Events after a seq, complete, at most `limit`.
+/// Events after a seq, complete, at most `limit`, and fewer where they are large; none only if there are none.
 pub(crate) async fn events_after(
     readers: &Readers,
     key: &TaskKey,
@@ -23,10 +23,15 @@ pub(crate) async fn events_after(
     let wanted = key.clone();
     let rows = readers.read(move |connection| read::events_after(connection, &wanted, after, limit)).await?;
     let mut events = Vec::with_capacity(rows.len());
+    let mut bytes = 0;
     for (mut row, blobs) in rows {
+        if bytes > read::EVENTS_BYTES_MAX {
+            break;
+        }
         if blobs || row.seq == Seq::FIRST {
             row.body = event(readers, key, &row).await?;
         }
+        bytes += row.body.len();
         events.push(row);
     }
     Ok(events)

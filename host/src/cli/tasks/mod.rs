@@ -300,7 +300,7 @@ fn ids(several: &[TaskId]) -> String {
 fn unread(error: StoreError) -> anyhow::Error {
     let cure = match &error {
         StoreError::Corrupt(_) => "the database is damaged; stop its host and restore the last backup",
-        StoreError::Busy { .. } | StoreError::Full | StoreError::Unavailable(_) => {
+        StoreError::Busy { .. } | StoreError::Crowded { .. } | StoreError::Full | StoreError::Unavailable(_) => {
             "the database cannot be read; try again"
         }
     };

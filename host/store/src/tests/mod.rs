@@ -17,6 +17,7 @@ mod inspect;
 mod list;
 mod open;
 mod park;
+mod room;
 mod statement;
 mod tally;
 mod view;

@@ -38,7 +38,11 @@ fn lists() -> Vec<String> {
     add(|filter| filter.after = Some((at(0), key("t").task)));
     let scope = scope(&key("t"));
     let any_agent = crate::Scope { agent: None, ..scope.clone() };
-    filters.iter().flat_map(|filter| [read::list_sql(&scope, filter), read::list_sql(&any_agent, filter)]).collect()
+    filters
+        .iter()
+        .flat_map(|filter| [read::list_sql(&scope, filter), read::list_sql(&any_agent, filter)])
+        .flatten()
+        .collect()
 }
 
 /// The literals handed to `query` anywhere in the sources, so that a new statement cannot be forgotten here.
@@ -114,7 +118,7 @@ async fn a_page_reads_of_each_state_its_own_range_in_the_order_of_the_answer() {
         (ListFilter { since: Some(at(0)), ..all }, states + 1),
     ];
     for (filter, ranges) in filters {
-        let plan = plan(&raw, &read::list_sql(&scope, &filter));
+        let plan = plan(&raw, &read::list_sql(&scope, &filter)[0]);
         let covering = "SEARCH task USING COVERING INDEX task_list (tenant=? AND owner=? AND agent=? AND state=?";
         assert_eq!(plan.iter().filter(|line| line.starts_with(covering)).count(), ranges, "{plan:#?}");
         assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");

@@ -137,8 +137,8 @@ fn every_key_that_clients_meet_is_declared_on_the_card() {
             named.extend(keys.filter(|key| key.ends_with(":1")).map(|key| format!("urn:kennel:{key}")));
         }
     }
-    // Between operator and agent: in the request of a retry.
-    assert!(named.remove("urn:kennel:retry:1"));
+    // Between operator and agent, in the request of a retry; and between two hosts.
+    assert!(named.remove("urn:kennel:retry:1") && named.remove("urn:kennel:prompt:1"));
     assert_eq!(named, declared);
     let bare = card(&kennel, "/agents/hello").json();
     assert!(bare["capabilities"]["extensions"].is_null(), "no task, nothing to declare: {bare:#}");

@@ -15,8 +15,11 @@ pub const PROGRESS: &str = "urn:kennel:progress:1";
 pub const FAMILY: &str = "urn:kennel:family:1";
 /// The task that an operator tries again, in the metadata of the request of the new task.
 pub const RETRY: &str = "urn:kennel:retry:1";
+/// By what the prompt of an agent elsewhere is known again in its answers, in the metadata of the event of the task that stands for its own.
+pub const PROMPT: &str = "urn:kennel:prompt:1";
 
-/// What cards say of them: URI and description. [`RETRY`] is between operator and agent, and no client meets it.
+/// What cards say of them: URI and description. No client meets [`RETRY`], which is between operator and agent, or [`PROMPT`], which is
+/// between two hosts.
 pub const OF_THE_HOST: &[(&str, &str)] = &[
     (ERROR, "The status message of a failed task has kind, code and retryable of the error in its metadata."),
     (INPUT, "A prompt for input has the JSON Schema that the answer must meet in its metadata."),

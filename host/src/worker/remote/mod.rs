@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kennel_client::{Client, ClientError};
+use kennel_protocol::extension::PROMPT;
 use kennel_protocol::types::{
     Artifact, CancelTaskRequest, GetTaskRequest, JsonObject, Message, Role, SendMessageConfiguration,
     SendMessageRequest, SendMessageResponse, StreamResponse, Task, TaskState,
@@ -366,7 +367,7 @@ impl Step {
         let read = events.iter().rev().filter_map(|row| serde_json::from_slice::<StreamResponse>(&row.body).ok());
         let prompts = read.filter_map(|event| match event {
             StreamResponse::StatusUpdate(update) if update.status.state.is_interrupted() => {
-                update.metadata.and_then(|metadata| metadata.member(PROMPT_KEY))
+                update.metadata.and_then(|metadata| metadata.member(PROMPT))
             }
             _ => None,
         });
@@ -482,7 +483,7 @@ impl Step {
             batch.events.insert(0, self.subject.status(TaskState::Working, None, self.now()));
         }
         let mark = prompt.filter(|_| state.is_interrupted()).map(|prompt| {
-            JsonObject::empty().with(PROMPT_KEY, &kennel_protocol::types::JsonValue::from_value(&prompt.into()))
+            JsonObject::empty().with(PROMPT, &kennel_protocol::types::JsonValue::from_value(&prompt.into()))
         });
         batch.events.push(self.subject.status_with(state, said, self.now(), mark));
         self.within_bounds(&batch)?;
@@ -586,9 +587,6 @@ impl Step {
         }
     }
 }
-
-/// Metadata key of a prompt: by what it is known again in the answers of the peer.
-const PROMPT_KEY: &str = "urn:kennel:prompt:1";
 
 /// Refusals to stop after which the task there still comes to an end of its own.
 fn goes_on(kind: ProtocolError) -> bool {

@@ -13,9 +13,10 @@
     reason = "a bench prints, and a fault ends it"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod server;
+
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ use kennel_sandbox::call::{Answer, Call, CallFuture, HostCalls, LogLine, Moment,
 use kennel_sandbox::{Agent, Limits, Run, Sandbox, SandboxConfig, TaskInfo, Turn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use server::{Server, build_agents};
 
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 128];
 
@@ -51,9 +54,9 @@ fn runtime() -> tokio::runtime::Runtime {
 
 async fn bench(time: Duration) {
     let folder = tempfile::tempdir().expect("a folder for the bench");
-    let agents = build_agents(folder.path());
+    let agents = build_agents(folder.path(), &["echo", "hello"]);
     println!("{:<34} {:>5} {:>10} {:>9} {:>9} {:>14}", "what", "conns", "per s", "p50 ms", "p99 ms", "CPU s / 1,000");
-    let mut kennel = Server::kennel(folder.path(), &agents);
+    let mut kennel = Server::kennel(&folder.path().join("data"), &agents, &[]);
     for (what, agent) in [("durable echo task, FULL", "echo"), ("bare message", "hello")] {
         for connections in CONNECTIONS {
             let row = drive(&kennel, agent, connections, time).await;
@@ -61,7 +64,7 @@ async fn bench(time: Duration) {
         }
     }
     kennel.stop();
-    let mut bare = Server::bare(&agents.join("echo.wasm"));
+    let mut bare = bare(&agents.join("echo.wasm"));
     for connections in CONNECTIONS {
         let row = drive(&bare, "echo", connections, time).await;
         println!("{:<34} {connections:>5} {row}", "echo on bare axum + wasmtime");
@@ -69,71 +72,11 @@ async fn bench(time: Duration) {
     bare.stop();
 }
 
-/// The example agents, compiled by the binary under test.
-fn build_agents(folder: &Path) -> PathBuf {
-    let out = folder.join("agents");
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
-    let built = Command::new(env!("CARGO_BIN_EXE_kennel"))
-        .args(["build"])
-        .args([plugins.join("echo"), plugins.join("hello")])
-        .arg("--out")
-        .arg(&out)
-        .status();
-    assert!(built.expect("kennel build starts").success(), "the agents must build");
-    out
-}
-
-/// A server process and where it listens.
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    fn kennel(folder: &Path, agents: &Path) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kennel"));
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(folder.join("data"))
-            .arg("--agents")
-            .arg(agents);
-        Server::start(command)
-    }
-
-    fn bare(component: &Path) -> Server {
-        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
-        command.arg("--bare-server").arg(component);
-        Server::start(command)
-    }
-
-    fn start(mut command: Command) -> Server {
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the server starts");
-        let mut line = String::new();
-        let stdout = process.stdout.take().expect("stdout is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
-        let address = line.trim().strip_prefix("listening http://").expect("an address").to_owned();
-        Server { process, address }
-    }
-
-    /// User and system time so far.
-    fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks: u64 =
-            after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 10)
-    }
-
-    fn stop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
+/// The same work on bare axum and wasmtime.
+fn bare(component: &Path) -> Server {
+    let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+    command.arg("--bare-server").arg(component);
+    Server::start(command)
 }
 
 struct Row {

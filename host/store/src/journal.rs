@@ -169,13 +169,20 @@ pub(crate) fn after_sql() -> String {
     format!("SELECT {COLUMNS} FROM journal WHERE tenant = ? AND task = ? AND idx > ? ORDER BY idx LIMIT ?")
 }
 
+/// They have an index of their own: a walk over 10,000 rows to find none would be a third of what a repetition costs.
+const CHECKPOINTS: &str = "INDEXED BY journal_checkpoint";
+
 pub(crate) fn checkpoint_sql() -> String {
-    format!("SELECT {COLUMNS} FROM journal WHERE tenant = ? AND task = ? AND call = ? ORDER BY idx DESC LIMIT 1")
+    format!(
+        "SELECT {COLUMNS} FROM journal {CHECKPOINTS} WHERE tenant = ? AND task = ? AND call = 'checkpoint' ORDER BY idx DESC LIMIT 1"
+    )
 }
 
 /// The first checkpoint after a row.
 pub(crate) fn next_checkpoint_sql() -> String {
-    format!("SELECT {COLUMNS} FROM journal WHERE tenant = ? AND task = ? AND idx > ? AND call = ? ORDER BY idx LIMIT 1")
+    format!(
+        "SELECT {COLUMNS} FROM journal {CHECKPOINTS} WHERE tenant = ? AND task = ? AND idx > ? AND call = 'checkpoint' ORDER BY idx LIMIT 1"
+    )
 }
 
 /// As [`next_checkpoint_sql`]; with whether its result names a blob.
@@ -188,7 +195,6 @@ pub(crate) fn next_checkpoint(
         .bind(key.tenant.as_str())
         .bind(key.task.as_str())
         .bind(i64::from(idx))
-        .bind(CHECKPOINT)
         .all(row)?;
     Ok(rows.into_iter().next())
 }
@@ -245,12 +251,8 @@ pub(crate) fn after(
 
 /// Where a journal stands; with whether the checkpoint's result names a blob.
 pub(crate) fn end(connection: &Connection, key: &TaskKey) -> Result<(JournalEnd, bool), StoreError> {
-    let checkpoint = query(connection, &checkpoint_sql())?
-        .bind(key.tenant.as_str())
-        .bind(key.task.as_str())
-        .bind(CHECKPOINT)
-        .all(row)?
-        .pop();
+    let checkpoint =
+        query(connection, &checkpoint_sql())?.bind(key.tenant.as_str()).bind(key.task.as_str()).all(row)?.pop();
     let (checkpoint, blobs) = checkpoint.map_or((None, false), |(row, blobs)| (Some(row), blobs));
     let since = checkpoint.as_ref().map_or(0, |row| row.idx);
     let (last, cpu_us, counted) = query(

@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_kv.sql"),
     include_str!("../migrations/0004_child.sql"),
     include_str!("../migrations/0005_tally.sql"),
+    include_str!("../migrations/0006_checkpoint.sql"),
 ];
 
 /// The name of the database in its folder.

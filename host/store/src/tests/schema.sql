@@ -2,6 +2,8 @@ CREATE INDEX child_of ON child (tenant, parent);
 
 CREATE INDEX child_tree ON child (tenant, root);
 
+CREATE INDEX journal_checkpoint ON journal (tenant, task, idx) WHERE call = 'checkpoint';
+
 CREATE INDEX run_due ON run (priority, due_ms) WHERE state IN (0, 2) AND due_ms IS NOT NULL;
 
 CREATE INDEX run_leased ON run (host) WHERE state = 1;

@@ -154,6 +154,16 @@ async fn keys_are_listed_from_the_index_alone_in_its_order() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_is_found_without_a_walk_over_its_journal() {
+    let lab = Lab::new().await;
+    let raw = lab.raw();
+    for (sql, rows) in [(journal::checkpoint_sql(), ""), (journal::next_checkpoint_sql(), " AND idx>?")] {
+        let seek = format!("SEARCH journal USING INDEX journal_checkpoint (tenant=? AND task=?{rows})");
+        assert_eq!(plan(&raw, &sql), [seek]);
+    }
+}
+
+#[tokio::test]
 async fn due_runs_are_sought_by_priority_and_time_and_not_sorted() {
     let lab = Lab::new().await;
     let raw = lab.raw();

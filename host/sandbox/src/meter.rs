@@ -68,6 +68,11 @@ impl Meter {
         self.cpu().saturating_add(thread_cpu().saturating_sub(begun))
     }
 
+    /// The part of [`Meter::cpu_inside`] since the run is live. Only from inside the poll under way.
+    pub(crate) fn live_cpu_inside(&self) -> Duration {
+        self.cpu_inside().saturating_sub(Duration::from_nanos(self.live_from_ns.load(Ordering::Relaxed)))
+    }
+
     /// The part of [`Meter::cpu`] since the run is live.
     pub(crate) fn live_cpu(&self) -> Duration {
         let used = self.cpu_ns.load(Ordering::Relaxed);

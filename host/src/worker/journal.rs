@@ -262,7 +262,7 @@ impl Journal {
             None => Ok(Step::Live(self.ask(call, hash, request, seen)?)),
             Some(row) => {
                 let row = self.matching(row, call.name(), hash)?;
-                self.repeat(row, call, seen)
+                self.repeat(row, call)
             }
         }
     }
@@ -274,7 +274,7 @@ impl Journal {
             None => Ok(Some(Step::Live(self.unnumbered(call, hash, request, seen)))),
             Some(row) if row.call == call.name() && row.hash == hash => {
                 self.looks = 0;
-                self.repeat(row, call, seen).map(Some)
+                self.repeat(row, call).map(Some)
             }
             Some(row) => {
                 self.rows.push_front(row);
@@ -324,7 +324,7 @@ impl Journal {
     }
 
     /// Goes on to the next row.
-    fn repeat(&mut self, row: JournalRow, call: &Call, seen: Seen) -> Result<Step, Refusal> {
+    fn repeat(&mut self, row: JournalRow, call: &Call) -> Result<Step, Refusal> {
         let idx = self.course.count();
         let asked = Asked {
             idx,
@@ -337,7 +337,6 @@ impl Journal {
             seq: row.seq,
             under_way: true,
         };
-        self.cpu = seen.cpu;
         let Some((result, at_us)) = row.answer else {
             if kind(call) == Kind::Start {
                 self.now = self.now.max(asked.at);

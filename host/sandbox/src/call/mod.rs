@@ -414,7 +414,7 @@ pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> +
 pub struct Seen {
     /// The latest reading of a clock that it was shown. No record of the call is earlier.
     pub shown: Moment,
-    /// Thread CPU time of the activation so far.
+    /// Thread CPU time of the activation since its work is new; none while recorded work is repeated.
     pub cpu: Duration,
 }
 

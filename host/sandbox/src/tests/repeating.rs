@@ -124,3 +124,17 @@ async fn a_call_comes_with_what_the_guest_was_shown_and_used() {
     assert!(third.cpu - second.cpu > Duration::from_millis(1), "{:?} {:?}", second.cpu, third.cpu);
     assert!(third.cpu <= finished.cpu, "{:?} {:?}", third.cpu, finished.cpu);
 }
+
+#[tokio::test]
+async fn what_the_guest_used_counts_from_the_end_of_the_record() {
+    let home = Home::new();
+    let run = "(call $compute) (call $wait) (call $compute) (call $wait) (i32.const 0)";
+    let agent = home.agent(&guest(run).component()).await;
+    let (worker, notes) = Worker::repeating(1);
+    let finished = start(&agent, worker, Limits::default()).finish().await;
+    let notes = notes.lock().unwrap();
+    let [repeated, live] = &notes.seen[..] else { panic!("{:?}", notes.seen) };
+    assert_eq!(repeated.cpu, Duration::ZERO);
+    assert!(live.cpu > Duration::from_millis(1) && live.cpu <= finished.live_cpu, "{:?}", live.cpu);
+    assert!(finished.live_cpu < finished.cpu);
+}

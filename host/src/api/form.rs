@@ -93,7 +93,8 @@ impl Form {
 
     /// Written once: a large result is in memory as it was read and as text, no more.
     fn held<T: Answer>(&self, Held { value, room }: Held<T>) -> Result<Bytes, Error> {
-        let mut body = Vec::new();
+        // A text that grows by doubling is twice in memory while it moves.
+        let mut body = Vec::with_capacity(usize::try_from(room.bytes()).unwrap_or(0));
         self.write_result(&value, &mut body)?;
         drop(value);
         Ok(room.keep(body))
